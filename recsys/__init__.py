@@ -1,0 +1,1 @@
+"""Recommendations and how good they are offline. Knows nothing of experiments, traffic or MLflow."""

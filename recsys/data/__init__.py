@@ -1,0 +1,1 @@
+"""From outside tables to numbered, time-sorted arrays."""

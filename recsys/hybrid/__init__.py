@@ -1,0 +1,1 @@
+"""Several models as one: fusion of their lists."""

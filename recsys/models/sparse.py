@@ -1,0 +1,160 @@
+"""Item-to-item models: a sparse matrix of weights from the items of a history to the items that are scored."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+
+from recsys.data.queries import Queries
+from recsys.models.base import Recommender, Weighting, check_choice, check_real, query_likes
+
+Rescale = Callable[[NDArray[np.int64], csr_matrix], None]
+"""Turns the products of a block, (rows (m,), (m, n_columns)), into what is compared; writes into the block's data."""
+
+_BLOCK_CELLS = 1 << 24
+"""How many products are held before they are cut to the nearest: 64 MiB of float32, whatever the catalogue."""
+
+
+@dataclass
+class ItemToItem(Recommender):
+    """score(user, item) = sum over the history of like * weights[history item, item].
+
+    A subclass learns the (n_items, n_items) weights. A like counts decay ** age when there is a decay below 1: see
+    `query_likes`. An item that nothing in the history points to is NaN, not 0: the model has nothing to say about it,
+    and a list of such ties would be a list of low item numbers. `recommend` fills those places from the fallback.
+
+    Cost of a score: the cells of the rows of the history's items, whatever the number of users.
+    """
+
+    arrays: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "indptr": ("n_items + 1",),
+        "indices": ("n_weights",),
+        "weights": ("n_weights",),
+    }
+
+    weighting: Weighting = "binary"
+    decay: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_choice("weighting", self.weighting, Weighting)
+        check_real("decay", self.decay, least=0, most=1, above=True)
+
+    def score(self, queries: Queries) -> NDArray[np.float32]:
+        """(n, n_items) sums of the weights from the history; NaN for an item that no item of it points to."""
+        learnt = self.state()
+        n_items = len(learnt["indptr"]) - 1
+        weights = csr_matrix((learnt["weights"], learnt["indices"], learnt["indptr"]), shape=(n_items, n_items))
+        scores: NDArray[np.float32] = (self._histories(queries, n_items) @ weights).toarray()
+        scores[scores == 0] = np.nan
+        return scores
+
+    def _histories(self, queries: Queries, n_items: int) -> csr_matrix:
+        return query_likes(queries, n_items, self.weighting, decay=self.decay)
+
+    def _keep(self, weights: csr_matrix) -> None:
+        """What `_fit` ends with."""
+        weights.sort_indices()  # sums are then taken in one order, whatever way the matrix was made
+        self._learnt = {
+            "indptr": weights.indptr,
+            "indices": weights.indices,
+            "weights": weights.data.astype(np.float32, copy=False),
+        }
+
+
+def nearest(
+    left: csr_matrix,
+    right: csr_matrix,
+    k: int,
+    rescale: Rescale | None = None,
+    *,
+    own: NDArray[np.integer] | None = None,
+) -> csr_matrix:
+    """The k largest positive entries of each row of left @ right, after `rescale`; ties by number.
+
+    own: (n_rows,) a column that the row may not choose, -1 for none (default: the row's own number). The product is
+    made in blocks of rows that bound the memory. rescale may set an entry to NaN: it is left out.
+    """
+    own = np.arange(left.shape[0]) if own is None else own
+    choose = compiled(_choose)
+    parts = [(np.empty(0, np.int64), np.empty(0, np.int32), np.empty(0, np.float32))]
+    for rows in _blocks(left, right):
+        block = left[rows] @ right
+        if rescale is not None:
+            rescale(rows, block)
+        parts.append(choose(rows, own[rows].astype(np.int64), block.indptr, block.indices, block.data, k))
+    row, column, value = (np.concatenate(part) for part in zip(*parts, strict=True))
+    return csr_matrix((value, (row, column)), shape=(left.shape[0], right.shape[1]))
+
+
+@cache
+def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function as machine code by numba, made at its first call and kept on disk."""
+    try:
+        import numba
+    except ImportError as missing:
+        raise ImportError("models of neighbours and slim need numba: pip install 'bakeoff[train]'") from missing
+    machine_code: Callable[..., Any] = numba.njit(nogil=True, cache=True)(function)
+    return machine_code
+
+
+def with_data(matrix: csr_matrix, data: NDArray[np.floating]) -> csr_matrix:
+    """The cells of the matrix with other values, as float32."""
+    return csr_matrix((data.astype(np.float32), matrix.indices, matrix.indptr), shape=matrix.shape)
+
+
+def sums(matrix: csr_matrix, axis: int) -> NDArray[np.float32]:
+    """The sums along an axis, as a vector."""
+    return np.asarray(matrix.sum(axis=axis), dtype=np.float32).ravel()
+
+
+def rows_of(matrix: csr_matrix) -> NDArray[np.int64]:
+    """The row of each cell."""
+    return np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
+
+
+def _blocks(left: csr_matrix, right: csr_matrix) -> Iterator[NDArray[np.int64]]:
+    """All rows, those with the most possible products first, in blocks that hold at most _BLOCK_CELLS of them."""
+    reached = left.astype(bool).astype(np.int64) @ np.diff(right.indptr)
+    most = reached.clip(1, right.shape[1])
+    order = np.argsort(-most, kind="stable")
+    start = 0
+    while start < len(order):
+        stop = start + max(1, _BLOCK_CELLS // int(most[order[start]]))
+        yield order[start:stop]
+        start = stop
+
+
+def _choose(
+    rows: NDArray[np.int64],
+    own: NDArray[np.int64],
+    indptr: NDArray[np.int32],
+    columns: NDArray[np.int32],
+    values: NDArray[np.float32],
+    k: int,
+) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]:
+    """(row, column, value) of the k largest positive entries of each row of a block; its columns come in any order."""
+    most = 0
+    for place in range(len(rows)):
+        most += min(k, indptr[place + 1] - indptr[place])
+    found_rows, found_columns = np.empty(most, np.int64), np.empty(most, np.int32)
+    found_values = np.empty(most, np.float32)
+    n = 0
+    for place in range(len(rows)):
+        cells = slice(indptr[place], indptr[place + 1])
+        real = (values[cells] > 0) & (columns[cells] != own[place])  # false for NaN
+        column, value = columns[cells][real], values[cells][real]
+        if len(value) > k:
+            least = np.partition(value, len(value) - k)[len(value) - k]
+            tied = np.sort(column[value == least])
+            last = tied[k - np.sum(value > least) - 1]  # the tied column with the largest number that is still in
+            chosen = (value > least) | ((value == least) & (column <= last))
+            column, value = column[chosen], value[chosen]
+        found_rows[n : n + len(value)] = rows[place]
+        found_columns[n : n + len(value)] = column
+        found_values[n : n + len(value)] = value
+        n += len(value)
+    return found_rows[:n], found_columns[:n], found_values[:n]

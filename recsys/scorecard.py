@@ -1,0 +1,142 @@
+"""Scorecard: per-user values of every metric of one model, and what is read from them."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Self
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from bakeoff.bootstrap import RESAMPLES, Paired, mean_intervals, paired
+from bakeoff.catalogue import check_name
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Scorecard:
+    """How good one model's lists were, user by user.
+
+    users: (n,) int32, each once; values: "ndcg_10" -> (n,) float64, NaN where a user has no value; catalogue:
+    "coverage_10" -> one number for all lists; n_seen: (n,) how long the user's history was; fallback: (n,) whether
+    any item of the list came from the fallback; n_without_truth: users with nothing new to find, who count nowhere
+    in accuracy.
+    """
+
+    model: str
+    users: NDArray[np.int32]
+    values: Mapping[str, NDArray[np.float64]]
+    n_seen: NDArray[np.int64]
+    fallback: NDArray[np.bool_]
+    catalogue: Mapping[str, float] = field(default_factory=dict)
+    n_without_truth: int = 0
+
+    def __post_init__(self) -> None:
+        if len(np.unique(self.users)) != len(self.users):
+            raise ValueError(f"the scorecard of {self.model!r} must have each user once")
+        for name, column in {**self.values, "n_seen": self.n_seen, "fallback": self.fallback}.items():
+            if len(column) != len(self.users):
+                raise ValueError(f"{name} has {len(column)} values for {len(self.users)} users")
+
+    @property
+    def n_users(self) -> int:
+        """How many users got a list."""
+        return len(self.users)
+
+    @property
+    def n_fallback(self) -> int:
+        """How many lists have an item from the fallback."""
+        return int(self.fallback.sum())
+
+    def mean(self, metric: str) -> float:
+        """The mean over users, or the catalogue's one number; NaN when nobody has a value."""
+        check_name({**self.values, **self.catalogue}, metric, "metric")
+        if metric in self.catalogue:
+            return self.catalogue[metric]
+        column = self.values[metric]
+        return float(np.nanmean(column)) if np.isfinite(column).any() else float("nan")
+
+    def where(self, keep: NDArray[np.bool_]) -> Self:
+        """The users for which `keep` (n,) is true; what belongs to all lists together is left out."""
+        return replace(
+            self,
+            users=self.users[keep],
+            values={name: column[keep] for name, column in self.values.items()},
+            n_seen=self.n_seen[keep],
+            fallback=self.fallback[keep],
+            catalogue={},
+        )
+
+    def table(self) -> pa.Table:
+        """For a file: one row per user, everything else as JSON in the schema's metadata; `of_table` reads it back."""
+        rest = {"model": self.model, "catalogue": dict(self.catalogue), "n_without_truth": self.n_without_truth}
+        columns = {"user": self.users, "n_seen": self.n_seen, "fallback": self.fallback, **self.values}
+        table = pa.table({name: pa.array(column) for name, column in columns.items()})
+        return table.replace_schema_metadata({"scorecard": json.dumps(rest)})
+
+    @classmethod
+    def of_table(cls, table: pa.Table) -> Self:
+        """What `table` gave."""
+        metadata = table.schema.metadata or {}
+        if b"scorecard" not in metadata:
+            raise ValueError(f"the table is no scorecard: its metadata has no 'scorecard', only {sorted(metadata)}")
+        columns = {name: table[name].to_numpy() for name in table.column_names}
+        users, n_seen, fallback = (columns.pop(name) for name in ("user", "n_seen", "fallback"))
+        rest = json.loads(metadata[b"scorecard"])
+        return cls(users=users, n_seen=n_seen, fallback=fallback, values=columns, **rest)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One metric of one model. low, high: NaN for what belongs to all lists together; n: users with a value."""
+
+    metric: str
+    mean: float
+    low: float
+    high: float
+    n: int
+
+
+def summary(
+    scorecard: Scorecard, *, level: float = 0.95, resamples: int = RESAMPLES, rng: np.random.Generator
+) -> list[Row]:
+    """Every metric with its bootstrap interval over users, then those of the catalogue, which have none."""
+    matrix = np.column_stack(list(scorecard.values.values())) if scorecard.values else np.empty((scorecard.n_users, 0))
+    intervals = mean_intervals(matrix, level=level, resamples=resamples, rng=rng)
+    of_users = [
+        Row(metric=name, mean=interval.mean, low=interval.low, high=interval.high, n=interval.n)
+        for name, interval in zip(scorecard.values, intervals, strict=True)
+    ]
+    nan = float("nan")
+    of_lists = [
+        Row(metric=name, mean=value, low=nan, high=nan, n=scorecard.n_users)
+        for name, value in scorecard.catalogue.items()
+    ]
+    return of_users + of_lists
+
+
+def compare(
+    a: Scorecard,
+    b: Scorecard,
+    metric: str,
+    *,
+    level: float = 0.95,
+    resamples: int = RESAMPLES,
+    rng: np.random.Generator,
+) -> Paired:
+    """a - b, user by user, over the users that both have."""
+    for scorecard in (a, b):
+        check_name(scorecard.values, metric, "per-user metric")
+    common, of_a, of_b = np.intersect1d(a.users, b.users, assume_unique=True, return_indices=True)
+    if len(common) == 0:
+        raise ValueError(f"{a.model!r} and {b.model!r} have no user in common: judge both on the same split")
+    return paired(a.values[metric][of_a], b.values[metric][of_b], level=level, resamples=resamples, rng=rng)
+
+
+def slices(scorecard: Scorecard, *, light: int = 10) -> dict[str, Scorecard]:
+    """The users by how much was known of them: cold (nothing), light (up to `light` interactions), heavy (more)."""
+    if light < 1:
+        raise ValueError(f"light must be >= 1, got {light}; users with no history are the slice 'cold'")
+    n = scorecard.n_seen
+    parts = {"cold": n == 0, "light": (n > 0) & (n <= light), "heavy": n > light}
+    return {name: scorecard.where(keep) for name, keep in parts.items()}

@@ -1,0 +1,106 @@
+import io
+from math import isnan, nan
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from recsys.scorecard import Scorecard, compare, slices, summary
+
+
+def card(model: str, values: Any, **other: Any) -> Scorecard:
+    values = np.asarray(values, dtype=np.float64)
+    n = len(values)
+    plain: dict[str, Any] = {
+        "users": np.arange(n, dtype=np.int32),
+        "n_seen": np.arange(n, dtype=np.int64),
+        "fallback": np.arange(n) < 2,
+    }
+    return Scorecard(model=model, values={"ndcg_10": values}, **{**plain, **other})
+
+
+def test_the_mean_leaves_out_users_without_a_value() -> None:
+    scorecard = card("ease", [1.0, 0.5, nan], catalogue={"coverage_10": 0.25})
+    assert scorecard.mean("ndcg_10") == 0.75
+    assert scorecard.mean("coverage_10") == 0.25
+    assert isnan(card("ease", [nan, nan]).mean("ndcg_10"))
+    assert (scorecard.n_users, scorecard.n_fallback) == (3, 2)
+
+
+def test_an_unknown_metric_is_answered_with_the_nearest() -> None:
+    with pytest.raises(LookupError, match="did you mean 'ndcg_10'"):
+        card("ease", [1.0]).mean("ndgc_10")
+
+
+def test_the_summary_has_a_row_per_metric_with_its_interval(rng: np.random.Generator) -> None:
+    values = np.append(rng.random(200), nan)
+    scorecard = card("ease", values, catalogue={"coverage_10": 0.25})
+    ndcg, coverage = summary(scorecard, rng=rng)
+    assert (ndcg.metric, ndcg.n, coverage.metric, coverage.mean) == ("ndcg_10", 200, "coverage_10", 0.25)
+    assert ndcg.mean == pytest.approx(scorecard.mean("ndcg_10"))
+    assert ndcg.low < 0.5 < ndcg.high
+    assert isnan(coverage.low)
+    assert isnan(coverage.high)
+
+
+def test_a_summary_of_catalogue_metrics_alone(rng: np.random.Generator) -> None:
+    scorecard = Scorecard(
+        model="ease",
+        users=np.arange(2, dtype=np.int32),
+        values={},
+        n_seen=np.zeros(2, np.int64),
+        fallback=np.zeros(2, np.bool_),
+        catalogue={"gini_5": 0.5},
+    )
+    assert [row.metric for row in summary(scorecard, rng=rng)] == ["gini_5"]
+
+
+def test_comparing_is_by_user_whatever_the_order(rng: np.random.Generator) -> None:
+    values = rng.random(50)
+    order = rng.permutation(50)
+    a, b = card("a", values), card("b", values[order] - 0.1, users=order.astype(np.int32))
+    result = compare(a, b, "ndcg_10", rng=rng)
+    assert result.difference == pytest.approx(0.1)
+    assert (result.share_better, result.n) == (1.0, 50)
+
+
+def test_comparing_needs_users_in_common(rng: np.random.Generator) -> None:
+    a, b = card("a", [1.0, 0.0]), card("b", [1.0, 0.0], users=np.array([7, 8], np.int32))
+    with pytest.raises(ValueError, match="'a' and 'b' have no user in common"):
+        compare(a, b, "ndcg_10", rng=rng)
+
+
+def test_slices_part_the_users_by_history() -> None:
+    parts = slices(card("a", np.arange(30)), light=10)
+    assert {name: part.n_users for name, part in parts.items()} == {"cold": 1, "light": 10, "heavy": 19}
+    assert parts["heavy"].values["ndcg_10"].tolist() == list(range(11, 30))
+    assert parts["light"].n_fallback == 1
+    with pytest.raises(ValueError, match="light must be >= 1, got 0"):
+        slices(card("a", [1.0]), light=0)
+
+
+def test_a_scorecard_survives_a_file() -> None:
+    scorecard = card("ease", [1.0, nan, 1 / 3], catalogue={"coverage_10": 0.25, "gini_10": nan}, n_without_truth=4)
+    file = io.BytesIO()
+    pq.write_table(scorecard.table(), file)
+    back = Scorecard.of_table(pq.read_table(io.BytesIO(file.getvalue())))
+    assert (back.model, back.n_without_truth) == ("ease", 4)
+    np.testing.assert_equal(dict(back.catalogue), dict(scorecard.catalogue))
+    for name in ("users", "n_seen", "fallback"):
+        np.testing.assert_array_equal(getattr(back, name), getattr(scorecard, name))
+        assert getattr(back, name).dtype == getattr(scorecard, name).dtype
+    np.testing.assert_array_equal(back.values["ndcg_10"], scorecard.values["ndcg_10"])
+
+
+def test_another_table_is_no_scorecard() -> None:
+    table = card("a", [1.0]).table().replace_schema_metadata(None)
+    with pytest.raises(ValueError, match="the table is no scorecard"):
+        Scorecard.of_table(table)
+
+
+def test_a_user_stands_once() -> None:
+    with pytest.raises(ValueError, match="must have each user once"):
+        card("a", [1.0, 0.0], users=np.array([3, 3], np.int32))
+    with pytest.raises(ValueError, match="n_seen has 1 values for 2 users"):
+        card("a", [1.0, 0.0], n_seen=np.zeros(1, np.int64))
