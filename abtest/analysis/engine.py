@@ -1,0 +1,75 @@
+"""Where the rows are: Arrow tables and Parquet files in DuckDB, or tables of any engine that Ibis speaks."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeAlias
+
+import ibis
+import ibis.expr.datatypes as dt
+import ibis.expr.types as ir
+import pyarrow as pa
+from ibis.backends.duckdb import Backend
+
+Source: TypeAlias = pa.Table | ir.Table | str | Path
+"""An Arrow table, an Ibis table, a CSV or Parquet file, or a folder of Parquet (the lake)."""
+
+
+KINDS: Mapping[str, Callable[[dt.DataType], bool]] = {
+    "text": lambda kind: kind.is_string(),
+    "time": lambda kind: kind.is_timestamp(),
+    "list": lambda kind: kind.is_array(),
+    "number": lambda kind: kind.is_numeric() or kind.is_boolean(),
+    "any": lambda kind: True,
+}
+
+
+@contextmanager
+def opened(sources: Mapping[str, Source]) -> Iterator[list[ir.Table]]:
+    """The sources as Ibis tables of one engine, in order: their own, or a DuckDB in memory that ends with the block."""
+    foreign = [isinstance(source, ir.Table) for source in sources.values()]
+    if all(foreign):
+        yield [_nullable(source) for source in sources.values()]
+        return
+    if any(foreign):
+        raise ValueError(f"{' and '.join(sources)} must all be Ibis tables or none of them: one engine joins them")
+    connection = ibis.duckdb.connect()
+    try:
+        connection.settings["enable_progress_bar"] = False  # it would write over the terminal
+        yield [_attach(connection, name, source) for name, source in sources.items()]
+    finally:
+        connection.disconnect()
+
+
+def _attach(connection: Backend, name: str, source: Source) -> ir.Table:
+    if isinstance(source, pa.Table):
+        connection.con.register(name, source)  # scanned where it lies, not copied
+        return connection.table(name)
+    if not isinstance(source, str | Path):
+        raise TypeError(
+            f"{name} must be an Arrow table, an Ibis table or a path to Parquet, got {type(source).__name__}"
+        )
+    path = Path(source)
+    files = sorted(map(str, path.rglob("*.parquet"))) if path.is_dir() else [str(path)]
+    if not files or not Path(files[0]).exists():
+        raise FileNotFoundError(f"{name}: no Parquet or CSV at {path}")
+    if path.suffix == ".csv":
+        # types from every row: a column whose first rows look like numbers may hold words further down
+        return connection.read_csv(files, table_name=name, sample_size=-1)
+    return connection.read_parquet(files, table_name=name)
+
+
+def _nullable(table: ir.Table) -> ir.Table:
+    """The table without NOT NULL promises: Ibis takes no union of columns that promise differently."""
+    return table.cast({name: kind(nullable=True) for name, kind in table.schema().items() if not kind.nullable})
+
+
+def check_columns(table: ir.Table, name: str, columns: Mapping[str, str]) -> None:
+    """Refuse a table that lacks a column or holds something else in it; columns: name -> a key of KINDS."""
+    missing = [column for column in columns if column not in table.columns]
+    if missing:
+        raise ValueError(f"{name} lacks the column {', '.join(missing)}; it has {', '.join(table.columns)}")
+    for column, wanted in columns.items():
+        found = table.schema()[column]
+        if not KINDS[wanted](found):
+            raise ValueError(f"{name}: column {column} must be {wanted}, got {found}")

@@ -1,0 +1,1 @@
+"""Which variant a unit belongs to: pure, deterministic, the same everywhere."""
