@@ -1,0 +1,1 @@
+"""The hinge: configuration, tracking, tuning, registry, promotion, serving. The one place where the two walls meet."""

@@ -1,0 +1,266 @@
+"""One typed tree for configs/*.yaml, checked before anything runs."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+
+from abtest.analysis.metrics import load_metrics
+from abtest.types import AnalysisPlan, DecisionRule, Metric
+from bakeoff.catalogue import check_name, lookup
+from experiments.reading import parse, read_tree
+from recsys.data.sources import SOURCES
+from recsys.data.split import SPLITS
+from recsys.metrics import CATALOGUE_METRICS, METRICS
+from recsys.models import MODELS
+
+PLACES = ("best", "runner_up")
+"""Names that stand for whichever variant has that place on the leaderboard."""
+CHAMPION = "champion"
+"""The alias of the version that serves."""
+
+
+def _named(table: Any, name: str, kind: str) -> str:
+    try:
+        return check_name(table, name, kind)
+    except LookupError as error:  # pydantic collects ValueErrors only
+        raise ValueError(str(error)) from None
+
+
+def _metrics(tree: Any) -> tuple[Metric, ...]:
+    """Metric definitions by name, as abtest.analysis.metrics reads them from a file."""
+    return load_metrics(tree if isinstance(tree, dict) and set(tree) == {"metrics"} else {"metrics": tree})
+
+
+def _rule(tree: Any) -> Any:
+    """A decision rule from its keys; unknown ones are refused."""
+    return _known_fields(tree, DecisionRule, "key of the decision rule")
+
+
+def _plan(tree: Any) -> Any:
+    """An analysis plan from its keys; unknown ones are refused."""
+    return _known_fields(tree, AnalysisPlan, "key of the analysis plan")
+
+
+def _known_fields(tree: Any, kind: type[Any], what: str) -> Any:
+    known = {f.name: f for f in fields(kind)}
+    for key in tree if isinstance(tree, dict) else ():
+        _named(known, key, what)
+    return tree
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DataConfig(_Strict):
+    """Where interactions come from: a source of recsys.data.sources and its parameters."""
+
+    source: str
+    params: dict[str, Any] = {}
+
+    @field_validator("source")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        return _named(SOURCES, name, "source")
+
+
+class SplitConfig(_Strict):
+    """How the log is cut: a method of recsys.data.split and its parameters."""
+
+    method: str = "temporal"
+    params: dict[str, Any] = {}
+
+    @field_validator("method")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        return _named(SPLITS, name, "split")
+
+
+class Range(_Strict):
+    """One dimension of a search space: a range of numbers, or choices."""
+
+    low: float | None = None
+    high: float | None = None
+    log: bool = False
+    step: float | None = None
+    integer: bool = False
+    choices: tuple[str | int | float | bool | None, ...] | None = None
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> "Range":
+        if self.choices is not None:
+            if not self.choices or self.model_fields_set != {"choices"}:
+                raise ValueError("give either `choices` alone (one or more), or both `low` and `high`")
+            return self
+        if self.low is None or self.high is None:
+            raise ValueError("give either `choices`, or both `low` and `high`")
+        if not -math.inf < self.low <= self.high < math.inf:
+            raise ValueError(f"low must be a number <= high, got {self.low} and {self.high}")
+        if self.log and self.step is not None:
+            raise ValueError("`log` and `step` exclude each other")
+        if self.log and self.low < (1 if self.integer else math.ulp(0)):
+            raise ValueError(f"a `log` range starts {'at 1 or above' if self.integer else 'above 0'}, got {self.low}")
+        whole = [self.low, self.high, 1.0 if self.step is None else self.step]
+        if self.integer and not all(value.is_integer() for value in whole):
+            raise ValueError(f"an `integer` range has whole numbers, got {self.low} and {self.high}")
+        return self
+
+
+class VariantConfig(_Strict):
+    """One competitor: a model with its parameters, and what of them is searched."""
+
+    model: str
+    params: dict[str, Any] = {}
+    search: dict[str, Range] = {}
+    parts: tuple[str, ...] = ()
+
+    @field_validator("model")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        return _named(MODELS, name, "model")
+
+    @model_validator(mode="after")
+    def _parts_of_a_fusion(self) -> "VariantConfig":
+        if (self.model == "fusion") != bool(self.parts):
+            raise ValueError("a fusion names its `parts` (other variants), and only a fusion does")
+        return self
+
+    @model_validator(mode="after")
+    def _parameters_exist(self) -> "VariantConfig":
+        own = {field.name: field for field in fields(lookup(MODELS, self.model, "model")) if field.init}
+        if self.parts:  # the weights are searched in any case, and the lists that a trial merges are of one depth
+            own = {"smoothing": own["smoothing"]}
+        for name in self.search:
+            _named(own, name, f"searched parameter of {self.model!r}")
+        for name in self.params:
+            _named(own | ({"depth": None} if self.parts else {}), name, f"parameter of {self.model!r}")
+        return self
+
+
+class EvaluationConfig(_Strict):
+    """What is measured at which cut-offs, and which metric leads; level: the confidence of every interval."""
+
+    metric: str = "ndcg"
+    k: Annotated[int, Field(ge=1)] = 10
+    ks: tuple[Annotated[int, Field(ge=1)], ...] = (5, 10, 20)
+    metrics: tuple[str, ...] = (*METRICS, *CATALOGUE_METRICS)
+    level: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
+
+    @field_validator("metric")
+    @classmethod
+    def _leads_per_user(cls, name: str) -> str:
+        return _named(METRICS, name, "metric")
+
+    @field_validator("metrics")
+    @classmethod
+    def _all_known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(_named(METRICS | CATALOGUE_METRICS, name, "metric") for name in names)
+
+    @property
+    def leading(self) -> str:
+        """The name of the leading metric with its cut-off, such as `ndcg_10`."""
+        return f"{self.metric}_{self.k}"
+
+
+class TuningConfig(_Strict):
+    """How much is searched. Trials are drawn in batches, so the result does not depend on how many workers there are.
+
+    batch: trials drawn at once from what is known so far; workers: processes that fit them.
+    """
+
+    trials: Annotated[int, Field(ge=1)] = 20
+    batch: Annotated[int, Field(ge=1)] = 4
+    workers: Annotated[int, Field(ge=1)] = 2
+    pruning: bool = True
+
+
+class WorldConfig(_Strict):
+    """Who answers the slates: the truth of the synthetic market, or a response model fitted on the real log.
+
+    dimensions, target_ctr: of the fitted response model; the synthetic market brings its own truth.
+    """
+
+    response: Literal["market", "fitted"] = "market"
+    dimensions: Annotated[int, Field(ge=2)] = 16
+    target_ctr: Annotated[float, Field(gt=0, lt=1)] = 0.05
+
+
+class ExperimentConfig(_Strict):
+    """The A/B test between two variants of the bake-off.
+
+    control: `champion` for the version that serves now, or a variant; incumbent: the variant that serves before there
+    is a champion; treatment: a variant. A variant is its name, or `best` or `runner_up` of the leaderboard. k: items
+    shown in a slate; planned_units: the sample that was planned, over all arms; promote: let a `ship` move the
+    champion alias at once.
+    """
+
+    control: str = "champion"
+    incumbent: str = "runner_up"
+    treatment: str = "best"
+    title: str = ""
+    hypothesis: str = ""
+    traffic: Annotated[float, Field(gt=0, le=1)] = 1.0
+    days: Annotated[int, Field(ge=1)] = 21
+    planned_units: Annotated[int, Field(ge=2)] | None = None
+    k: Annotated[int, Field(ge=1)] = 10
+    metrics: Annotated[tuple[Metric, ...], BeforeValidator(_metrics)]
+    decision: Annotated[DecisionRule, BeforeValidator(_rule)] = DecisionRule()
+    analysis: Annotated[AnalysisPlan, BeforeValidator(_plan)] = AnalysisPlan()
+    world: WorldConfig = WorldConfig()
+    promote: bool = True
+
+    @property
+    def first_champion(self) -> str:
+        """The variant that becomes champion while there is none: what the control stands for."""
+        return self.incumbent if self.control == CHAMPION else self.control
+
+
+class BakeoffConfig(_Strict):
+    """Everything of one bake-off, from the log to the promotion."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
+    seed: Annotated[int, Field(ge=0)] = 0
+    data: DataConfig
+    split: SplitConfig = SplitConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+    tuning: TuningConfig = TuningConfig()
+    variants: Annotated[dict[str, VariantConfig], Field(min_length=1)]
+    experiment: ExperimentConfig | None = None
+
+    @model_validator(mode="after")
+    def _names_exist(self) -> "BakeoffConfig":
+        for name, variant in self.variants.items():
+            for part in variant.parts:
+                _named(self.variants, part, f"part of {name!r}, variant")
+                if self.variants[part].parts:
+                    raise ValueError(f"variant {name!r} fuses {part!r}, which is a fusion itself")
+        if self.experiment is not None:
+            known = dict.fromkeys([*self.variants, *PLACES])
+            _named(known | {CHAMPION: None}, self.experiment.control, "variant")
+            _named(known, self.experiment.incumbent, "variant")
+            _named(known, self.experiment.treatment, "variant")
+        return self
+
+
+def load(path: Path, overrides: Sequence[str] = ()) -> BakeoffConfig:
+    """The configuration in `path`, with `key.path=value` overrides applied and everything checked.
+
+    Other files may be named where REFERENCES says; `${NAME}` in a text is replaced by the environment variable.
+    """
+    return parse(BakeoffConfig, path, overrides)
+
+
+def load_data(path: Path, folder: Path | None = None, overrides: Sequence[str] = ()) -> DataConfig:
+    """The data part of a configuration: of a whole one, or of a file that holds nothing else."""
+    if "source" in read_tree(path):
+        return parse(DataConfig, path, [*folder_override(folder, "params.folder"), *overrides])
+    return load(path, [*folder_override(folder), *overrides]).data
+
+
+def folder_override(folder: Path | None, key: str = "data.params.folder") -> list[str]:
+    """The override that a `--data FOLDER` stands for."""
+    return [] if folder is None else [f"{key}={folder.expanduser().resolve()}"]

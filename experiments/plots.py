@@ -1,0 +1,101 @@
+"""The plots that are kept with a bake-off's run: values in, matplotlib figures out."""
+
+import warnings
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import optuna
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from experiments.board import Cell, Leaderboard
+
+SIZE = (8.0, 4.5)
+
+
+def metric_by_k(board: Leaderboard, metric: str, ks: Sequence[int]) -> Figure:
+    """One line per variant: the metric at each cut-off, with its interval."""
+    figure, axes = _figure(f"{metric} at k", "k", metric)
+    for row in board.standings:
+        cells = [row.cells[f"{metric}_{k}"] for k in ks]
+        means = np.array([cell.mean for cell in cells])
+        axes.errorbar(ks, means, yerr=_spread(cells), marker="o", capsize=3, label=row.variant)
+    axes.set_xticks(list(ks))
+    axes.legend()
+    return figure
+
+
+def trade_off(board: Leaderboard, against: str) -> Figure:
+    """Accuracy upwards, `against` (such as `diversity_10`) to the right: up and right is better on both."""
+    figure, axes = _figure(f"{board.metric} against {against}", against, board.metric)
+    for row in board.standings:
+        x, y = row.cells[against], row.cells[board.metric]
+        axes.errorbar(
+            [x.mean],
+            [y.mean],
+            xerr=_spread([x]),
+            yerr=_spread([y]),
+            marker="o",
+            capsize=3,
+            label=row.variant,
+        )
+    axes.legend()
+    return figure
+
+
+def popularity_of_lists(recommended: Mapping[str, NDArray[np.int64]], popularity: NDArray[np.int64]) -> Figure:
+    """For each variant, the share of its recommendations that goes to the most popular items, cumulatively.
+
+    recommended: variant -> (n_items,) how often each item was recommended; popularity: (n_items,) users per item.
+    A line far above the log's own (dashed) favours what is popular already.
+    """
+    figure, axes = _figure("Popularity of what is recommended", "items, most popular first", "cumulative share")
+    order = np.argsort(-popularity, kind="stable")
+    rank = np.arange(1, len(order) + 1)
+    for variant, counts in recommended.items():
+        axes.plot(rank, np.cumsum(counts[order]) / max(counts.sum(), 1), label=variant)
+    axes.plot(rank, np.cumsum(popularity[order]) / max(popularity.sum(), 1), "k--", label="the log")
+    axes.set_xscale("log")
+    axes.legend()
+    return figure
+
+
+def search_history(study: optuna.Study) -> Figure:
+    """The value of every trial in the order they were drawn, and the best so far."""
+    return _optuna(optuna.visualization.matplotlib.plot_optimization_history, study)
+
+
+def parameter_importance(study: optuna.Study) -> Figure | None:
+    """How much of the differences between trials each parameter explains; None when there is too little to say."""
+    done = study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE,))
+    varied = {name for trial in done for name in trial.params}
+    if len(done) < 4 or len(varied) < 2 or len({trial.value for trial in done}) < 2:
+        return None
+    return _optuna(optuna.visualization.matplotlib.plot_param_importances, study)
+
+
+def _spread(cells: Sequence[Cell]) -> NDArray[np.float64]:
+    """(2, n) how far the intervals reach below and above; never below 0, which matplotlib refuses."""
+    reach = np.array([[cell.mean - cell.low for cell in cells], [cell.high - cell.mean for cell in cells]])
+    return np.asarray(np.maximum(reach, 0.0))
+
+
+def _optuna(draw: object, study: optuna.Study) -> Figure:
+    assert callable(draw)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Optuna calls its matplotlib plots experimental at every use
+        axes: Axes = draw(study)
+    figure = axes.figure
+    assert isinstance(figure, Figure)
+    figure.set_size_inches(*SIZE)
+    figure.set_layout_engine("tight")
+    return figure
+
+
+def _figure(title: str, x: str, y: str) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=SIZE, layout="tight")
+    axes = figure.subplots()
+    axes.set(title=title, xlabel=x, ylabel=y)
+    axes.grid(alpha=0.3)
+    return figure, axes

@@ -1,0 +1,174 @@
+"""Tuning: the best parameters of each variant on the validation part; resumable, the same for any workers."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+from optuna.trial import FrozenTrial
+
+from experiments.bench import Bench, Task, fit_trial
+from experiments.config import BakeoffConfig, Range, VariantConfig
+from experiments.home import Home
+from experiments.progress import Progress
+from experiments.search import REASON, Answer, best_of, can_be, open_study, over, search, value_of
+from recsys.data.recommendations import Recommendations
+from recsys.hybrid.fusion import Fusion, reciprocal_rank_fusion
+from recsys.models.base import create
+from recsys.recommend import recommend
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tuned:
+    """A variant after its search: the parameters to use, their value on validation, and every trial."""
+
+    variant: str
+    params: dict[str, Any]
+    value: float
+    study: optuna.Study | None
+
+    @property
+    def trials(self) -> list[FrozenTrial]:
+        """The trials that are over, in the order they were drawn."""
+        return [] if self.study is None else over(self.study)
+
+    @property
+    def failures(self) -> list[str]:
+        """Why trials failed, in the order they were drawn."""
+        return [trial.user_attrs[REASON] for trial in self.trials if REASON in trial.user_attrs]
+
+
+def tune(
+    name: str,
+    variant: VariantConfig,
+    config: BakeoffConfig,
+    bench: Bench,
+    home: Home,
+    pool: ProcessPoolExecutor,
+    progress: Progress,
+) -> Tuned:
+    """Search the parameters of one variant (not a fusion); continues where an earlier call stopped."""
+    fixed = seeded(variant.model, variant.params, bench.seed)
+    if not variant.search:
+        return Tuned(variant=name, params=fixed, value=float("nan"), study=None)
+    usual = create(variant.model, **fixed).params()
+    # what the model would be without a search is the first thing to beat
+    first = {key: usual[key] for key, axis in variant.search.items() if can_be(usual[key], axis)}
+    journal = _journal(name, variant, config, bench, home)
+
+    def task(trial: optuna.Trial) -> Task:
+        return Task(
+            model=variant.model,
+            params={**fixed, **trial.params},
+            journal=journal,
+            study=trial.study.study_name,
+            trial=trial._trial_id,
+            pruning=config.tuning.pruning,
+        )
+
+    with open_study(journal, f"{config.name}/{name}") as study:
+        search(
+            study,
+            variant.search,
+            [first],
+            config.tuning,
+            seed=bench.seed,
+            fit=lambda batch: list(pool.map(fit_trial, map(task, batch))),
+            tell=lambda *state: progress(f"tune {name}", *state),
+        )
+    best = best_of(study, name)
+    return Tuned(variant=name, params={**fixed, **best.params}, value=value_of(best), study=study)
+
+
+def tune_fusion(
+    name: str,
+    variant: VariantConfig,
+    config: BakeoffConfig,
+    bench: Bench,
+    home: Home,
+    parts: Mapping[str, Tuned],
+    progress: Progress,
+) -> Tuned:
+    """Search the weights of a fusion over its tuned parts: their lists are made once, a trial only merges them.
+
+    The first trials are equal weights and each part alone, so on validation the fusion is never below its best part.
+    """
+    chosen: list[dict[str, Any]] = [
+        {"model": config.variants[part].model, "params": parts[part].params} for part in variant.parts
+    ]
+    named = [f"weight_{part}" for part in variant.parts]
+    first = [dict(zip(named, map(float, row), strict=True)) for row in (np.ones(len(named)), *np.eye(len(named)))]
+    space = {**dict.fromkeys(named, Range(low=0.0, high=1.0)), **variant.search}
+    smoothing = {key: value for key, value in variant.params.items() if key == "smoothing"}
+    depth = int(variant.params.get("depth", Fusion.depth))
+    lists = [recommend(create(c["model"], **c["params"]).fit(bench.train), bench.queries, depth) for c in chosen]
+    popular = recommend(bench.fallback, bench.queries, bench.k)
+
+    def merge(trial: optuna.Trial) -> Answer:
+        weights = [trial.params[weight] for weight in named]
+        if not any(weights):
+            return Answer(None, "every weight is 0")
+        drawn = {key: trial.params[key] for key in variant.search}
+        merged = reciprocal_rank_fusion(lists, weights, k=bench.k, **{**smoothing, **drawn})
+        return Answer.of(bench.value_of(filled(merged, popular)))
+
+    # merging costs little: never so few trials that a part alone is not tried
+    tuning = config.tuning.model_copy(update={"trials": max(config.tuning.trials, len(first))})
+    with open_study(_journal(name, variant, config, bench, home, chosen), f"{config.name}/{name}") as study:
+        search(
+            study,
+            space,
+            first,
+            tuning,
+            seed=bench.seed,
+            fit=lambda batch: [merge(trial) for trial in batch],
+            tell=lambda *state: progress(f"tune {name}", *state),
+        )
+    best = best_of(study, name)
+    weights = [best.params[weight] for weight in named]
+    drawn = {key: best.params[key] for key in variant.search}
+    params = {**variant.params, **drawn, "parts": chosen, "weights": weights}
+    return Tuned(variant=name, params=params, value=value_of(best), study=study)
+
+
+def filled(lists: Recommendations, popular: Recommendations) -> Recommendations:
+    """The lists with the items of `popular` (as long, for the same queries) in their empty places, as `recommend` does.
+
+    Without them a fusion would be judged on shorter lists than its parts, which are filled up.
+    """
+    twice = (popular.items[:, :, None] == lists.items[:, None, :]).any(axis=2)
+    items = np.hstack([lists.items, np.where(twice, np.int32(-1), popular.items)])
+    scores = np.hstack([lists.scores, np.full(popular.items.shape, np.nan, np.float32)])
+    kept = np.argsort(items < 0, axis=1, kind="stable")[:, : lists.k]
+    return replace(
+        lists, items=np.take_along_axis(items, kept, axis=1), scores=np.take_along_axis(scores, kept, axis=1)
+    )
+
+
+def seeded(model: str, params: Mapping[str, Any], seed: int) -> dict[str, Any]:
+    """The parameters with the bake-off's seed, if the model takes one and none is given."""
+    takes_seed = "seed" in create(model, **params).params()
+    return {"seed": seed, **params} if takes_seed else dict(params)
+
+
+def _journal(
+    name: str, variant: VariantConfig, config: BakeoffConfig, bench: Bench, home: Home, parts: Any = None
+) -> Path:
+    """The journal of exactly this question: another space, data, seed or metric is another file."""
+    question = [
+        variant.model_dump(mode="json"),
+        parts,
+        bench.train.fingerprint,
+        bench.validation.fingerprint,
+        f"{bench.metric}_{bench.k}",
+        bench.seed,
+        config.tuning.batch,
+        config.tuning.pruning,
+    ]
+    digest = hashlib.sha256(json.dumps(question, sort_keys=True).encode()).hexdigest()[:12]
+    return home.studies / config.name / f"{name}-{digest}.journal"
