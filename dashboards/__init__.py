@@ -1,0 +1,1 @@
+"""Streamlit: pages read, charts draw, nothing is computed here."""

@@ -1,0 +1,40 @@
+"""The dashboard: seven pages over one home. Started by `bakeoff dashboard`, or by `python -m dashboards.launch`."""
+
+import experiments.environment  # noqa: F401, I001  threads and telemetry, before numpy is imported
+
+import importlib
+import sys
+import threading
+
+import streamlit as st
+
+from dashboards import launch
+
+PAGES = (
+    ("pages/experiments.py", "Experiments", "experiments"),
+    ("pages/readout.py", "Readout", "readout"),
+    ("pages/slates.py", "What users saw", "slates"),
+    ("pages/plan.py", "Plan", "plan"),
+    ("pages/models.py", "Models", "models"),
+    ("pages/offline_online.py", "Offline against online", "offline-online"),
+    ("pages/serving.py", "Serving", "serving"),
+)
+
+
+def main() -> None:
+    """Draw the page that the address names; Experiments when it names none."""
+    st.set_page_config(page_title="Bakeoff", page_icon="🧁", layout="wide")
+    pages = [st.Page(path, title=title, url_path=url) for path, title, url in PAGES]
+    st.navigation(pages, position="top").run()
+    if launch.WARM_UP in sys.argv:
+        warm_up()
+
+
+@st.cache_resource(show_spinner=False)
+def warm_up() -> None:
+    """Import behind the reader's back what takes seconds; once for each server."""
+    threading.Thread(target=importlib.import_module, args=("experiments.promises",), daemon=True).start()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,210 @@
+"""What the pages read: each answer cached for a short while, with the moment it was read.
+
+MLflow takes seconds to import, so the functions that need it import it: the experiment pages open without it.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+import streamlit as st
+
+from abtest.analysis.traffic import DayCount, by_day, cumulative_units
+from abtest.events import lake
+from abtest.events import pace as events_pace
+from abtest.events.pace import Pace
+from experiments import plans
+from experiments.board import Leaderboard
+from experiments.home import Home
+from experiments.notes import Note, Notes
+from experiments.plans import Past
+from experiments.store import ExperimentStore, Record
+
+if TYPE_CHECKING:
+    from bakeoff.bootstrap import Paired
+    from experiments.journal import Event, Slots
+    from experiments.offline_online import History
+    from experiments.offline_pairs import Slice
+
+T = TypeVar("T")
+TTL = 30.0
+"""Seconds an answer may be old: long enough for clicking through pages, short enough to follow a running experiment."""
+
+
+@dataclass(frozen=True)
+class Loaded(Generic[T]):
+    """An answer and when it was read."""
+
+    value: T
+    at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listing:
+    """Every experiment, newest first; damaged: for those whose files cannot be read, key -> why."""
+
+    records: tuple[Record, ...]
+    damaged: dict[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Registered:
+    """The slots of every registered model and the journal of their changes, newest first."""
+
+    slots: tuple["Slots", ...]
+    events: tuple["Event", ...]
+
+
+@st.cache_data(ttl=TTL, max_entries=8, show_spinner=False)
+def listing(home: Home) -> Loaded[Listing]:
+    """All experiments; a damaged one is named and does not hide the others."""
+    store = ExperimentStore(home)
+    found, damaged = [], {}
+    for key in store.keys():  # noqa: SIM118 -- a store is no mapping
+        try:
+            found.append(store.record(key))
+        except ValueError as error:
+            damaged[key] = str(error)
+    return loaded(Listing(records=tuple(found), damaged=damaged))
+
+
+@st.cache_data(ttl=TTL, max_entries=64, show_spinner=False)
+def record(home: Home, key: str) -> Loaded[Record]:
+    """One experiment; LookupError when there is none of that key, ValueError when its files are damaged."""
+    return loaded(ExperimentStore(home).record(key))
+
+
+@st.cache_data(ttl=TTL, max_entries=8, show_spinner=False)
+def keys(home: Home) -> Loaded[tuple[str, ...]]:
+    """The keys of all experiments, newest first."""
+    return loaded(tuple(ExperimentStore(home).keys()))
+
+
+@st.cache_data(ttl=TTL, max_entries=64, show_spinner=False)
+def changes(home: Home, experiment: str) -> Loaded[tuple["Event", ...]]:
+    """The moves of a registry alias that an experiment's decision caused, oldest first."""
+    if not home.promotions.exists():
+        return loaded(())
+    from experiments.journal import Journal
+
+    with reading(str(home.promotions)):
+        return loaded(tuple(event for event in Journal(home).events() if event.experiment == experiment))
+
+
+@st.cache_data(ttl=TTL, max_entries=64, show_spinner=False)
+def notes(home: Home, experiment: str) -> Loaded[tuple[Note, ...]]:
+    """The notes on one experiment, oldest first."""
+    return loaded(tuple(Notes(home).of(experiment)))
+
+
+@st.cache_data(max_entries=64, show_spinner="Counting exposures …")
+def traffic(home: Home, experiment: str, as_of: datetime) -> tuple[DayCount, ...]:
+    """Units and slates by day, as far as the lake holds them; counted once for each readout."""
+    if not lake.files(home.lake, "exposures"):
+        return ()
+    with reading(f"the exposures in {home.lake}"):
+        return by_day(ExperimentStore(home).definition(experiment).experiment, home.lake / "exposures", as_of=as_of)
+
+
+@st.cache_data(ttl=TTL, max_entries=64, show_spinner=False)
+def pasts(home: Home, experiment: str) -> Loaded[tuple[Past, ...]]:
+    """The metrics of an experiment that the next one can be planned from."""
+    found = ExperimentStore(home).record(experiment)
+    counts = traffic(home, experiment, found.readout.as_of) if found.readout else ()
+    return loaded(plans.pasts(found, cumulative_units(counts)))
+
+
+@st.cache_data(ttl=TTL, max_entries=16, show_spinner=False)
+def pace(home: Home, step: timedelta, steps: int) -> Loaded[Pace]:
+    """The newest events of the log, counted by stretches of time."""
+    with reading(str(home.events)):
+        return loaded(events_pace.pace(home.events, step, steps))
+
+
+@st.cache_data(ttl=TTL, max_entries=8, show_spinner="Holding promises against lifts …")
+def promises(home: Home) -> Loaded["History"]:
+    """Every finished experiment held against its offline promise."""
+    from experiments import promises as source
+
+    with reading("the leaderboards behind the experiments"):
+        return loaded(source.history(home, listing(home).value.records))
+
+
+@st.cache_data(ttl=TTL, max_entries=8, show_spinner="Reading MLflow …")
+def bakeoffs(home: Home) -> Loaded[tuple[str, ...]]:
+    """The names of all bake-offs, newest first."""
+    from experiments import tracking
+
+    with reading("MLflow"):
+        return loaded(tuple(tracking.leaderboards(home)))
+
+
+@st.cache_data(ttl=TTL, max_entries=32, show_spinner="Reading MLflow …")
+def leaderboard(home: Home, name: str) -> Loaded[Leaderboard]:
+    """The leaderboard of one bake-off; LookupError when there is none of that name."""
+    from experiments import tracking
+
+    with reading(f"the leaderboard of {name!r}"):
+        return loaded(tracking.leaderboard(home, name))
+
+
+@st.cache_data(ttl=TTL, max_entries=64, show_spinner="Comparing user by user …")
+def duel(home: Home, name: str, one: str, other: str, metric: str) -> Loaded["Paired"]:
+    """Two variants of a bake-off, user by user on one metric, as `bakeoff compare` does it."""
+    from experiments import offline_pairs
+
+    with reading(f"the scorecards of {one!r} and {other!r}"):
+        return loaded(offline_pairs.duel(home, leaderboard(home, name).value, one, other, metric))
+
+
+@st.cache_data(ttl=TTL, max_entries=16, show_spinner="Cutting the users into slices …")
+def slices(home: Home, name: str, metric: str) -> Loaded["tuple[Slice, ...]"]:
+    """How every variant of a bake-off does for users of whom little or much was known."""
+    from experiments import offline_pairs
+
+    with reading(f"the scorecards of {name!r}"):
+        return loaded(offline_pairs.slices(home, leaderboard(home, name).value, metric))
+
+
+@st.cache_data(ttl=TTL, max_entries=8, show_spinner="Reading the registry …")
+def registered(home: Home) -> Loaded[Registered]:
+    """Who is champion and challenger of each model, and how it came to that."""
+    from experiments.journal import Journal
+    from experiments.registry import Registry
+
+    with reading("the registry"):
+        registry = Registry(home)
+        slots = tuple(registry.slots(model) for model in registry.models())
+        return loaded(Registered(slots=slots, events=tuple(reversed(Journal(home).events()))))
+
+
+@st.cache_data(ttl=TTL, max_entries=32, show_spinner=False)
+def run_link(home: Home, run_id: str) -> str:
+    """Where MLflow's page shows a run."""
+    from experiments import tracking
+
+    with reading(f"run {run_id}"):
+        return tracking.run_link(home, run_id)
+
+
+def refresh() -> None:
+    """Forget every answer, so that the next page reads anew."""
+    st.cache_data.clear()
+
+
+def loaded(value: T) -> Loaded[T]:
+    """An answer with the moment it was read: now."""
+    return Loaded(value, datetime.now(UTC))
+
+
+@contextmanager
+def reading(what: str) -> Iterator[None]:
+    """Whatever goes wrong inside (MLflow has many errors of its own) becomes one ValueError that says what was read."""
+    try:
+        yield
+    except LookupError:
+        raise
+    except Exception as error:
+        raise ValueError(f"{what} cannot be read: {error}") from error
