@@ -25,7 +25,11 @@ def dataset(
     weights: Iterable[float] | None = None,
     name: str = "tiny",
 ) -> Dataset:
-    """A data set of (user, item) numbers; `days` after 2024-01-01 (default: row i on day i), `weights` default to 1."""
+    """A data set of (user, item) numbers; `days` after 2024-01-01 (default: row i on day i), `weights` default to 1.
+
+    Users and items have one feature, `parity`: whether their number is even or odd. It tells the pattern of the
+    checkerboard, and nothing in the other worlds.
+    """
     table = np.array(list(pairs), dtype=np.int32).reshape(-1, 2)
     day = np.arange(len(table)) if days is None else np.array(list(days))
     return Dataset(
@@ -40,7 +44,14 @@ def dataset(
         ),
         users=numbered("u", n_users),
         items=numbered("i", n_items),
+        item_features={"parity": parity(n_items)},
+        user_features={"parity": parity(n_users)},
     )
+
+
+def parity(n: int) -> NDArray[np.object_]:
+    """The words even, odd, even ... for the numbers 0..n-1."""
+    return np.resize(np.array(["even", "odd"], dtype=object), n)
 
 
 def checkerboard(n: int = 20, *, rated: bool = False) -> tuple[Dataset, NDArray[np.int32]]:

@@ -37,6 +37,8 @@ class Recommender(ABC):
     """The model's name in MODELS."""
     folds_in: ClassVar[bool] = True
     """Whether a user unknown in training, but with a history in the query, gets scores of his own."""
+    scores_new_items: ClassVar[bool] = False
+    """Whether an item without an interaction in training is scored too, from its features, when it has any."""
     arrays: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     """What `_fit` leaves in `_learnt`: name -> its dimensions in words; the same word is the same size."""
 

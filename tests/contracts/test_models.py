@@ -172,14 +172,41 @@ def test_user_unknown_in_training_is_served_from_his_history_by_models_that_fold
         assert lists.items[0, 0] == answer[4]
 
 
+def without_items(data: Dataset, *items: int) -> Dataset:
+    """The data set before these items were first touched."""
+    return data.keep(data.interactions.where(~np.isin(data.interactions.item, items)))
+
+
 def test_item_unknown_in_training_is_never_preferred_to_a_known_one(make: Callable[[], Recommender]) -> None:
     data, _ = world(make)
-    rows = data.interactions
-    model = make().fit(data.keep(rows.where((rows.item != 6) & (rows.item != 7))))
-    scores = model.score(ask(data, np.arange(20)))[:, [6, 7]]
-    assert (np.isnan(scores) | (scores == 0)).all() or model.name == "fusion"
-    lists = recommend(model, Queries.of(rows.where(rows.item > 7), np.arange(20)), 1)
+    past = without_items(data, 6, 7)
+    bare = dataclasses.replace(past, item_features=blank(past, 6, 7))
+    model = make().fit(bare if make().scores_new_items else past)
+    scores = model.score(ask(past, np.arange(20)))
+    known = np.delete(scores, [6, 7], axis=1)
+    assert not (scores[:, [6, 7]] > np.nanmin(known, axis=1, keepdims=True)).any()
+    lists = recommend(model, ask(past, np.arange(20)), 1)
     assert not np.isin(lists.items, [6, 7]).any()
+
+
+def test_new_item_is_scored_from_its_features_by_models_that_say_so(make: Callable[[], Recommender]) -> None:
+    data, _ = world(make)
+    past = without_items(data, 6, 7)
+    model = make().fit(past)
+    even, odd = model.score(ask(past, np.arange(20)))[:, [6, 7]].T
+    if model.scores_new_items:
+        assert (even[::2] > odd[::2]).all()
+        assert (even[1::2] < odd[1::2]).all()
+    else:  # no opinion, or the same for both: nothing is known of them
+        assert np.array_equal(np.isnan(even), np.isnan(odd))
+
+
+def blank(data: Dataset, *items: int) -> dict[str, NDArray[Any]]:
+    """The item features as they are when nothing is known of these items."""
+    columns = {name: values.copy() for name, values in data.item_features.items()}
+    for values in columns.values():
+        values[list(items)] = "" if values.dtype.kind in "OU" else np.nan
+    return columns
 
 
 def test_one_item_and_one_user_are_enough(make: Callable[[], Recommender]) -> None:
@@ -232,7 +259,11 @@ def test_history_of_another_vocabulary_is_refused(make: Callable[[], Recommender
 def test_other_item_numbers_give_the_same_scores(name: str, market: Dataset, rng: np.random.Generator) -> None:
     renumbered = rng.permutation(N_ITEMS).astype(np.int32)
     rows = market.interactions
-    other = dataclasses.replace(market, interactions=dataclasses.replace(rows, item=renumbered[rows.item]))
+    other = dataclasses.replace(
+        market,
+        interactions=dataclasses.replace(rows, item=renumbered[rows.item]),
+        item_features={name: values[np.argsort(renumbered)] for name, values in market.item_features.items()},
+    )
     everyone = np.arange(N_USERS)
     scores = create(name).fit(market).score(ask(market, everyone))
     renamed = create(name).fit(other).score(ask(other, everyone))

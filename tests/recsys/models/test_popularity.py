@@ -78,7 +78,7 @@ def test_a_user_beyond_the_training_gets_everybodys_counts() -> None:
 
 def test_a_feature_that_makes_no_segments_is_refused() -> None:
     data = dataset(PAIRS, n_users=3, n_items=4)
-    with pytest.raises(ValueError, match="'tiny' has no user feature 'age' to make segments of; it has: none"):
+    with pytest.raises(ValueError, match="'tiny' has no user feature 'age' to make segments of; it has: parity"):
         Popularity(segment="age").fit(data)
     many = dataset([(0, 0)], n_users=1001, n_items=1)
     many = dataclasses.replace(many, user_features={"age": np.arange(1001.0)})
