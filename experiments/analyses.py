@@ -6,7 +6,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from abtest.analysis.analyse import analyse_units
 from abtest.analysis.decide import decide
@@ -17,11 +17,7 @@ from abtest.analysis.tables import variants_of
 from abtest.statistics import sequential
 from abtest.types import AnalysisPlan, Decision, DecisionRule, Experiment, Metric, Readout, Variant
 from bakeoff.catalogue import check_name
-from experiments.reading import parse, read_tree
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+from experiments.reading import Strict, parse, read_tree
 
 
 def _metrics(tree: Any) -> tuple[Metric, ...]:
@@ -46,7 +42,7 @@ Plan = Annotated[AnalysisPlan, BeforeValidator(_known_keys(AnalysisPlan))]
 Rule = Annotated[DecisionRule, BeforeValidator(_known_keys(DecisionRule))]
 
 
-class TableConfig(_Strict):
+class TableConfig(Strict):
     """A table with one row per unit.
 
     table: CSV or Parquet; unit: the column of the unit's id, which must not repeat; variant: the column that names the
@@ -66,7 +62,7 @@ class TableConfig(_Strict):
     decision: Rule = DecisionRule()
 
 
-class ColumnsConfig(_Strict):
+class ColumnsConfig(Strict):
     """The columns of a table of summaries; per arm those of units, mean and variance."""
 
     experiment: tuple[str, ...]
@@ -88,7 +84,7 @@ class ColumnsConfig(_Strict):
         return Columns(experiment=self.experiment, metric=self.metric, time=self.time, **arms)
 
 
-class SummariesConfig(_Strict):
+class SummariesConfig(Strict):
     """A table of summaries: one row per experiment, metric and checkpoint, cumulative.
 
     names: metric -> how it is called; planned_units: what the always-valid tests are tuned to; show: the experiments
@@ -98,7 +94,7 @@ class SummariesConfig(_Strict):
     title: str
     summaries: str
     columns: ColumnsConfig
-    names: dict[str, str] = {}
+    names: dict[str, str] = Field(default_factory=dict)
     planned_units: Annotated[float, Field(ge=1)] = sequential.UNPLANNED
     show: tuple[str, ...] = ()
 

@@ -6,16 +6,18 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from abtest.analysis.metrics import load_metrics
 from abtest.types import AnalysisPlan, DecisionRule, Metric
 from bakeoff.catalogue import check_name, lookup
-from experiments.reading import parse, read_tree
+from experiments.reading import Strict, parse, read_tree
+from recsys.data.parameters import check_parameters
 from recsys.data.sources import SOURCES
 from recsys.data.split import SPLITS
 from recsys.metrics import CATALOGUE_METRICS, METRICS
 from recsys.models import MODELS
+from recsys.models.base import create
 
 PLACES = ("best", "runner_up")
 """Names that stand for whichever variant has that place on the leaderboard."""
@@ -52,35 +54,41 @@ def _known_fields(tree: Any, kind: type[Any], what: str) -> Any:
     return tree
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class DataConfig(_Strict):
+class DataConfig(Strict):
     """Where interactions come from: a source of recsys.data.sources and its parameters."""
 
     source: str
-    params: dict[str, Any] = {}
+    params: dict[str, Any] = Field(default_factory=dict)
 
     @field_validator("source")
     @classmethod
     def _known(cls, name: str) -> str:
         return _named(SOURCES, name, "source")
 
+    @model_validator(mode="after")
+    def _parameters_exist(self) -> "DataConfig":
+        check_parameters(lookup(SOURCES, self.source, "source"), self.params, f"source {self.source!r}")
+        return self
 
-class SplitConfig(_Strict):
+
+class SplitConfig(Strict):
     """How the log is cut: a method of recsys.data.split and its parameters."""
 
     method: str = "temporal"
-    params: dict[str, Any] = {}
+    params: dict[str, Any] = Field(default_factory=dict)
 
     @field_validator("method")
     @classmethod
     def _known(cls, name: str) -> str:
         return _named(SPLITS, name, "split")
 
+    @model_validator(mode="after")
+    def _parameters_exist(self) -> "SplitConfig":
+        check_parameters(lookup(SPLITS, self.method, "split"), self.params, f"split {self.method!r}", given=1)
+        return self
 
-class Range(_Strict):
+
+class Range(Strict):
     """One dimension of a search space: a range of numbers, or choices."""
 
     low: float | None = None
@@ -110,12 +118,12 @@ class Range(_Strict):
         return self
 
 
-class VariantConfig(_Strict):
+class VariantConfig(Strict):
     """One competitor: a model with its parameters, and what of them is searched."""
 
     model: str
-    params: dict[str, Any] = {}
-    search: dict[str, Range] = {}
+    params: dict[str, Any] = Field(default_factory=dict)
+    search: dict[str, Range] = Field(default_factory=dict)
     parts: tuple[str, ...] = ()
 
     @field_validator("model")
@@ -138,10 +146,12 @@ class VariantConfig(_Strict):
             _named(own, name, f"searched parameter of {self.model!r}")
         for name in self.params:
             _named(own | ({"depth": None} if self.parts else {}), name, f"parameter of {self.model!r}")
+        stand_in = {"parts": [{"model": "popularity"}]} if self.parts else {}
+        create(self.model, **self.params, **stand_in)  # refuses values that the model cannot take
         return self
 
 
-class EvaluationConfig(_Strict):
+class EvaluationConfig(Strict):
     """What is measured at which cut-offs, and which metric leads; level: the confidence of every interval."""
 
     metric: str = "ndcg"
@@ -166,7 +176,7 @@ class EvaluationConfig(_Strict):
         return f"{self.metric}_{self.k}"
 
 
-class TuningConfig(_Strict):
+class TuningConfig(Strict):
     """How much is searched. Trials are drawn in batches, so the result does not depend on how many workers there are.
 
     batch: trials drawn at once from what is known so far; workers: processes that fit them.
@@ -178,7 +188,7 @@ class TuningConfig(_Strict):
     pruning: bool = True
 
 
-class WorldConfig(_Strict):
+class WorldConfig(Strict):
     """Who answers the slates: the truth of the synthetic market, or a response model fitted on the real log.
 
     dimensions, target_ctr: of the fitted response model; the synthetic market brings its own truth.
@@ -189,7 +199,7 @@ class WorldConfig(_Strict):
     target_ctr: Annotated[float, Field(gt=0, lt=1)] = 0.05
 
 
-class ExperimentConfig(_Strict):
+class ExperimentConfig(Strict):
     """The A/B test between two variants of the bake-off.
 
     control: `champion` for the version that serves now, or a variant; incumbent: the variant that serves before there
@@ -219,7 +229,7 @@ class ExperimentConfig(_Strict):
         return self.incumbent if self.control == CHAMPION else self.control
 
 
-class BakeoffConfig(_Strict):
+class BakeoffConfig(Strict):
     """Everything of one bake-off, from the log to the promotion."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]

@@ -4,10 +4,13 @@ import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from types import UnionType
+from typing import Any, TypeVar, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from bakeoff.catalogue import check_name
 
 B = TypeVar("B", bound=BaseModel)
 REFERENCES = ("data", "search", "metrics", "decision")
@@ -16,6 +19,12 @@ REFERENCES = ("data", "search", "metrics", "decision")
 
 class ConfigError(ValueError):
     """What is wrong in a configuration: file, line, place in the tree, got, expected."""
+
+
+class Strict(BaseModel):
+    """What every part of a configuration is: unknown keys are refused, nothing is changed afterwards."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 def parse(kind: type[B], path: Path, overrides: Sequence[str] = ()) -> B:
@@ -27,7 +36,7 @@ def parse(kind: type[B], path: Path, overrides: Sequence[str] = ()) -> B:
     try:
         return kind.model_validate(tree)
     except ValidationError as error:
-        raise ConfigError("\n".join(_sentence(path, problem) for problem in error.errors())) from None
+        raise ConfigError("\n".join(_sentence(kind, path, problem) for problem in error.errors())) from None
 
 
 def read_tree(path: Path) -> dict[str, Any]:
@@ -96,14 +105,29 @@ def _variable(name: str, path: Path, place: tuple[str, ...]) -> str:
     return value
 
 
-def _sentence(path: Path, problem: Any) -> str:
-    place = ".".join(map(str, problem["loc"])) or "the whole file"
-    line = _line(path, problem["loc"])
+def _sentence(kind: type[BaseModel], path: Path, problem: Any) -> str:
+    loc = problem["loc"]
+    place = ".".join(map(str, loc)) or "the whole file"
+    line = _line(path, loc)
     message = problem["msg"].removeprefix("Value error, ")
     if problem["type"] == "extra_forbidden":
-        message = "unknown key"
+        message = _nearest(kind, loc)
     got = "" if problem["type"] in ("missing", "extra_forbidden", "value_error") else f", got {problem['input']!r}"
     return f"{path}{f':{line}' if line else ''}: {place}: {message}{got}"
+
+
+def _nearest(kind: Any, place: tuple[str | int, ...]) -> str:
+    """What to say of an unknown key: the nearest one that could stand in its place, and all of them."""
+    *parents, last = place
+    for key in parents:
+        # the tree is made of models and of mappings from a name to a model
+        kind = kind.model_fields[key].annotation if hasattr(kind, "model_fields") else get_args(kind)[1]
+        if get_origin(kind) is UnionType:
+            kind = get_args(kind)[0]
+    try:
+        return check_name(kind.model_fields, str(last), "key")
+    except LookupError as error:
+        return str(error)
 
 
 def _line(path: Path, place: tuple[str | int, ...]) -> int | None:

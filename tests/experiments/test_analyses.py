@@ -132,7 +132,7 @@ def test_a_small_table_is_read_from_a_file(file: Path) -> None:
         ({"unit": "id"}, "units lacks the column id"),
         ({"unit": "group"}, "10 rows of 2 different group"),
         ({"drop": "table"}, "table: Field required"),
-        ({"metricks": {}}, "metricks: unknown key"),
+        ({"metricks": {}}, "metricks: unknown key 'metricks'; did you mean 'metrics'?"),
         ({"metrics": {"clicks": {"kind": "mean", "numerator": "cliks"}}}, "units lacks the column cliks"),
         ({"metrics": {"clicks": {"kind": "maen", "numerator": "clicks"}}}, "kind must be one of mean"),
         ({"analysis": {"corection": "holm"}}, "unknown key 'corection'; did you mean 'correction'"),

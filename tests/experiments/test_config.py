@@ -72,6 +72,9 @@ def test_the_resolved_configuration_reads_back_as_itself(config: BakeoffConfig) 
         ({"variants": {"a": {"model": "als", "params": {"alfa": 1}}}}, "unknown parameter of 'als' 'alfa'"),
         ({"variants": {"a": {"model": "fusion"}}}, "a fusion names its `parts`"),
         ({"variants": {"a": {"model": "als", "parts": ["b"]}}}, "only a fusion does"),
+        ({"split": {"params": {"tst": "8d"}}}, "split 'temporal' has no parameter 'tst'; did you mean 'test'?"),
+        ({"data": {"source": "market", "params": {"n_user": 9}}}, "has no parameter 'n_user'; did you mean 'n_users'?"),
+        ({"data": {"source": "movielens"}}, "data: source 'movielens' needs the parameter 'folder'; got none"),
         ({"variants": {}}, "variants: Dictionary should have at least 1 item"),
         ({"name": "My Shop"}, "name: String should match pattern"),
     ],
@@ -80,6 +83,21 @@ def test_a_name_that_nobody_knows_is_answered_with_the_nearest(
     written: Written, changes: dict[str, Any], said: str
 ) -> None:
     assert said in refused(written(tree(experiment=None, **changes)))
+
+
+@pytest.mark.parametrize(
+    ("variant", "said"),
+    [
+        ({"model": "als", "params": {"factors": -3}}, "variants.v: factors must be an integer >= 1, got -3"),
+        ({"model": "als", "params": {"factors": "ten"}}, "variants.v: factors must be an integer >= 1, got 'ten'"),
+        ({"model": "fusion", "parts": ["p"], "params": {"depth": 0}}, "variants.v: depth must be an integer >= 1"),
+    ],
+)
+def test_a_value_that_the_model_cannot_take_is_refused_before_anything_runs(
+    written: Written, variant: dict[str, Any], said: str
+) -> None:
+    variants = {"p": {"model": "popularity"}, "v": variant}
+    assert said in refused(written(tree(variants=variants, experiment=None)))
 
 
 @pytest.mark.parametrize("side", ["control", "incumbent", "treatment"])

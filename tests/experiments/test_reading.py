@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from experiments.config import load
-from experiments.reading import ConfigError
+from experiments.reading import ConfigError, Strict, parse
 from tests.experiments.trees import tree
 
 Written = Callable[..., Path]
@@ -18,7 +18,24 @@ def refused(path: Path, *overrides: str) -> str:
 
 def test_an_unknown_key_is_named_with_its_line(written: Written) -> None:
     path = written("name: a\ndata: {source: market}\nvariants:\n  p: {model: popularity}\ntuning:\n  trails: 3\n")
-    assert refused(path) == f"{path}:6: tuning.trails: unknown key"
+    said = (
+        f"{path}:6: tuning.trails: unknown key 'trails'; did you mean 'trials'? known: batch, pruning, trials, workers"
+    )
+    assert refused(path) == said
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("sead=1", "sead: unknown key 'sead'; did you mean 'seed'?"),
+        ("variants.knn.serch=1", "variants.knn.serch: unknown key 'serch'; did you mean 'search'?"),
+        ("variants.knn.search.shrink.lo=1", "variants.knn.search.shrink.lo: unknown key 'lo'; did you mean 'low'?"),
+        ("experiment.dais=1", "experiment.dais: unknown key 'dais'; did you mean 'days'?"),
+        ("experiment.world.target=1", "experiment.world.target: unknown key 'target'; did you mean 'target_ctr'?"),
+    ],
+)
+def test_an_unknown_key_is_answered_with_the_nearest_at_any_depth(written: Written, override: str, said: str) -> None:
+    assert said in refused(written(tree()), override)
 
 
 def test_a_wrong_type_says_what_it_got(written: Written) -> None:
@@ -58,12 +75,15 @@ def test_an_override_that_cannot_be_read_is_quoted(written: Written, text: str) 
     assert repr(text) in refused(written(tree()), text)
 
 
+class Anything(Strict):
+    value: object
+
+
 @pytest.mark.parametrize(
     ("text", "value"), [("3", 3), ("0.5", 0.5), ("[1, x]", [1, "x"]), ("true", True), ("null", None), ("a=b", "a=b")]
 )
 def test_an_override_is_read_as_yaml(written: Written, text: str, value: object) -> None:
-    config = load(written(tree()), [f"data.params.anything={text}"])
-    assert config.data.params["anything"] == value
+    assert parse(Anything, written({"value": "old"}), [f"value={text}"]).value == value
 
 
 def test_a_file_may_name_another_for_its_parts(written: Written) -> None:
