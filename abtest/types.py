@@ -11,7 +11,9 @@ Role = Literal["primary", "secondary", "guardrail", "diagnostic"]
 Direction = Literal["increase", "decrease"]
 Verdict = Literal["ship", "stop", "continue", "invalid"]
 Correction = Literal["none", "holm", "hochberg", "bh", "by", "dunnett"]
-Sequential = Literal["none", "confidence_sequence", "obrien_fleming", "pocock"]
+Sequential = Literal[
+    "none", "confidence_sequence", "obrien_fleming", "pocock", "kim_demets_1", "kim_demets_2", "kim_demets_3"
+]
 Question = Literal["metrics", "arms", "segments"]
 
 

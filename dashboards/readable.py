@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from abtest.analysis.decide import complete, evidence
+from abtest.analysis.looks import SPENDING
 from abtest.types import Comparison, Decision, Readout
 from dashboards.numbers import label, percent
 
@@ -66,7 +67,7 @@ def intervals(readout: Readout) -> str:
         return ""
     level = percent(readout.effects[0].effect.level, 0)
     early = bool(readout.daily) and not complete(readout)
-    if readout.analysis.sequential in ("obrien_fleming", "pocock") and readout.daily:
+    if readout.analysis.sequential in SPENDING and readout.daily:
         return f"{level} intervals of the latest planned look; they hold over all planned looks together."
     if early and readout.analysis.sequential == "none":
         return f"{level} intervals of a test that is to be read once, at its planned end: do not stop on them."

@@ -12,6 +12,7 @@ from abtest.analysis import health, readout, tables, validity
 from abtest.analysis.cumulative import calendar, cumulative
 from abtest.analysis.engine import Source, check_columns, opened
 from abtest.analysis.found import gather
+from abtest.analysis.looks import SPENDING
 from abtest.analysis.measures import adds_up, attributes, needs, without_covariate
 from abtest.analysis.metrics import CONTEXT, choose
 from abtest.analysis.reduction import fill_attributes
@@ -126,7 +127,7 @@ def scope_of(experiment: Experiment, as_of: datetime) -> Scope:
         if at is not None and at.tzinfo is None:
             raise ValueError(f"{name} must carry a time zone, got {at.isoformat()}; use UTC")
     plan = experiment.analysis
-    if plan.sequential in ("obrien_fleming", "pocock") and not experiment.planned_units:
+    if plan.sequential in SPENDING and not experiment.planned_units:
         raise ValueError(
             f"sequential {plan.sequential} spends the error rate over the planned sample: give planned_units, "
             "or use confidence_sequence"

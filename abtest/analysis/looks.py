@@ -11,14 +11,15 @@ from scipy import special
 from abtest.analysis.compare import of
 from abtest.analysis.found import Found
 from abtest.analysis.measures import roles
-from abtest.statistics import cuped, group_sequential, sequential
+from abtest.statistics import cuped, group_sequential, sequential, spending
 from abtest.statistics.effect import Effects
 from abtest.statistics.estimate import Estimate, ratio_of_means
 from abtest.statistics.moments import Array, Moments
 from abtest.statistics.quantile import Located
 from abtest.types import Comparison, Experiment, Metric
 
-SPENDING = ("obrien_fleming", "pocock")
+SPENDING = tuple(spending.SPENDING)
+"""The plans whose looks spend the error rate; every other one may be read at any time, or only once."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

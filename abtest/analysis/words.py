@@ -28,6 +28,12 @@ _LOOKING = {
     "last has a power of about 77% where a test that is read once has 80%.",
     "pocock": "Looks are planned (Pocock spending): early ones may stop, and the last has a power of about 69% where a "
     "test that is read once has 80%.",
+    "kim_demets_1": "Looks are planned (Kim-DeMets spending, power 1): spent evenly, and the last has a power "
+    "of about 72% where a test that is read once has 80%.",
+    "kim_demets_2": "Looks are planned (Kim-DeMets spending, power 2): spent late, and the last has a power of "
+    "about 76% where a test that is read once has 80%.",
+    "kim_demets_3": "Looks are planned (Kim-DeMets spending, power 3): spent very late, and the last "
+    "has a power of about 78% where a test that is read once has 80%.",
 }
 _CORRECTIONS = {
     "none": "nothing",

@@ -1,6 +1,7 @@
 """What the plan asks for: corrections, looks, segments, posteriors, margins; and what a decision makes of it."""
 
 import math
+import re
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -12,8 +13,8 @@ import pytest
 from abtest.analysis import words
 from abtest.analysis.analyse import analyse, analyse_units
 from abtest.analysis.decide import decide, evidence
-from abtest.analysis.looks import look_days
-from abtest.statistics import dunnett, group_sequential, multiple
+from abtest.analysis.looks import SPENDING, look_days
+from abtest.statistics import dunnett, group_sequential, multiple, spending
 from abtest.statistics.moments import Moments
 from abtest.types import AnalysisPlan, DecisionRule, Metric, Readout, Variant
 from bakeoff.records import from_json, to_json
@@ -237,3 +238,14 @@ def test_a_missing_posterior_is_said() -> None:
     readout = read(table({"control": 0.0, "treatment": 0.05}), (CLICKS,))
     assert words.posterior_sentence(readout.effects[0]) == "There is no posterior for clicks of treatment."
     assert math.isnan(readout.effects[0].effect.p_value) is False
+
+
+@pytest.mark.parametrize("name", SPENDING)
+def test_every_spending_can_be_planned_and_its_words_tell_its_power(world: Any, name: Any) -> None:
+    readout = with_plan(world, sequential=name)
+    assert name.replace("_", " ") in readout.daily[-1].effect.method
+    daily = np.arange(1, 29) / 28
+    drift = spending.drift_for([1.0], spending.boundaries([1.0]), 0.8)
+    power = spending.power(daily, spending.boundaries(daily, spending=name), drift)
+    told = float(re.findall(r"power of about (\d+)%", words.method_sentences(readout)[0])[0])
+    assert told == pytest.approx(100 * power, abs=1.1)  # O'Brien-Fleming: 77 measured, 78.07 in theory
