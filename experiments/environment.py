@@ -6,6 +6,8 @@ SETTINGS = {
     # several OpenMP and BLAS runtimes live in one process; spinning, they slow each other down twentyfold
     "OMP_WAIT_POLICY": "PASSIVE",
     "OPENBLAS_NUM_THREADS": "1",
+    # without it a GPU multiplies matrices in an order of its own
+    "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DO_NOT_TRACK": "1",
     "GIT_PYTHON_REFRESH": "quiet",

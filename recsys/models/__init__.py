@@ -19,5 +19,6 @@ MODELS = {
     "als": "recsys.models.als:ALS",
     "ials": "recsys.models.ials:IALS",
     "bpr": "recsys.models.bpr:BPR",
+    "lightgcn": "recsys.models.lightgcn:LightGCN",
     "fusion": "recsys.hybrid.fusion:Fusion",
 }

@@ -43,14 +43,17 @@ class Recommender(ABC):
     """What `_fit` leaves in `_learnt`: name -> its dimensions in words; the same word is the same size."""
 
     _learnt: State | None = dataclasses.field(default=None, init=False, repr=False, compare=False)
+    _checkpoint: Path | None = dataclasses.field(default=None, init=False, repr=False, compare=False)
 
-    def fit(self, dataset: Dataset, *, watch: Watch | None = None) -> Self:
+    def fit(self, dataset: Dataset, *, watch: Watch | None = None, checkpoint: Path | None = None) -> Self:
         """Learn from the data set and return self; a second call forgets the first. The data set is not written to.
 
-        `watch` is called after each epoch by models that learn in epochs, never by others.
+        `watch` is called after each epoch by models that learn in epochs, never by others. checkpoint: a folder where
+        a neural model keeps its last epoch, and from which an interrupted fit goes on; other models start anew.
         """
         if len(dataset.interactions) == 0:
             raise ValueError(f"{self.name} cannot be fitted on {dataset.name!r}: it has no interactions")
+        self._checkpoint = checkpoint
         self._fit(dataset, watch)
         return self
 
@@ -148,12 +151,7 @@ def query_likes(
     plays no part); window: only the latest so many likes count (None: all). An item touched again is as young as its
     last touch, and ages nothing twice.
     """
-    strange = queries.items[(queries.items < 0) | (queries.items >= n_items)]
-    if len(strange):
-        raise ValueError(
-            f"a history holds item number {strange[0]}, the model knows 0..{n_items - 1}; "
-            "number histories by the vocabulary that the model was fitted with"
-        )
+    check_items(queries, n_items)
     matrix = likes(queries.csr(n_items), weighting)
     if decay == 1 and window is None:
         return matrix
@@ -177,6 +175,16 @@ def _ages(queries: Queries, matrix: csr_matrix) -> NDArray[np.int64]:
     age = np.empty(len(cell), np.int64)
     age[np.argsort(last)] = matrix.indptr[row + 1] - 1 - np.arange(len(cell))
     return age
+
+
+def check_items(queries: Queries, n_items: int) -> None:
+    """Refuse histories that hold numbers of no item."""
+    strange = queries.items[(queries.items < 0) | (queries.items >= n_items)]
+    if len(strange):
+        raise ValueError(
+            f"a history holds item number {strange[0]}, the model knows 0..{n_items - 1}; "
+            "number histories by the vocabulary that the model was fitted with"
+        )
 
 
 def check_whole(name: str, value: int, least: int) -> None:

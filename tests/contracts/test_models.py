@@ -26,6 +26,7 @@ PARAMS: dict[str, dict[str, Any]] = {
     "cross_sell": {"pause_hours": 10_000.0},  # its rows are days apart, and so its baskets
     "pure_svd": {"factors": 2},  # with as many as there are items it repeats the history
     "session_knn": {"pause_hours": 10_000.0},
+    "lightgcn": {"factors": 8, "patience": 0, "epochs": 30},
     "fusion": {"parts": [{"model": "item_knn"}, {"model": "popularity"}], "weights": [1.0, 0.25]},
 }
 IMPERSONAL = {"popularity", "trending"}
@@ -35,6 +36,8 @@ RATED = {"item_rating_knn", "user_rating_knn"}
 EQUIVARIANT = ["popularity", "trending", "item_knn", "user_knn", "rp3beta", "session_knn", "ease", *sorted(RATED)]
 # linear in the history: what came last can count more
 DECAYING = [name for name in MODELS if "decay" in {f.name for f in dataclasses.fields(lookup(MODELS, name, "model"))}]
+# how often they go over the data: models that a watcher can follow
+EPOCHS = {"als": "iterations", "bpr": "iterations", "ials": "iterations", "lightgcn": "epochs"}
 N_USERS, N_ITEMS = 30, 20
 SEARCH = Path(__file__).parents[2] / "configs" / "search"
 
@@ -291,18 +294,18 @@ def test_decay_turns_a_history_to_its_end(name: str, market: Dataset) -> None:
     assert np.nan_to_num(decayed[::2]).max() < np.nan_to_num(decayed[new_odd]).max()
 
 
-@pytest.mark.parametrize("name", ["als", "bpr", "ials"])
+@pytest.mark.parametrize("name", sorted(EPOCHS))
 def test_another_seed_gives_another_model(name: str, market: Dataset) -> None:
     everyone = ask(market, np.arange(N_USERS))
     one, two = (create(name, seed=seed, **PARAMS[name]).fit(market).score(everyone) for seed in (0, 1))
     assert not same(one, two)
 
 
-@pytest.mark.parametrize("name", ["als", "bpr", "ials"])
+@pytest.mark.parametrize("name", sorted(EPOCHS))
 def test_models_that_learn_in_epochs_can_be_watched(name: str, market: Dataset) -> None:
     everyone = ask(market, np.arange(N_USERS))
     seen: list[tuple[int, NDArray[np.float32]]] = []
-    params = PARAMS[name] | {"iterations": 3}
+    params = PARAMS[name] | {EPOCHS[name]: 3}
     watched = create(name, **params).fit(market, watch=lambda epoch, model: seen.append((epoch, model.score(everyone))))
     assert [epoch for epoch, _ in seen] == [1, 2, 3]
     assert not same(seen[0][1], seen[1][1])
@@ -310,7 +313,7 @@ def test_models_that_learn_in_epochs_can_be_watched(name: str, market: Dataset) 
     assert same(create(name, **params).fit(market).score(everyone), watched.score(everyone))
 
 
-@pytest.mark.parametrize("name", ["als", "bpr", "ials"])
+@pytest.mark.parametrize("name", sorted(EPOCHS))
 def test_a_watcher_can_stop_the_fit(name: str, market: Dataset) -> None:
     def stop(epoch: int, model: Recommender) -> None:
         raise StopIteration(epoch)
