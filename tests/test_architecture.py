@@ -98,9 +98,10 @@ def test_every_catalogue_entry_resolves() -> None:
     from abtest.statistics import METHODS
     from bakeoff.catalogue import lookup
     from recsys.data.sources import SOURCES
+    from recsys.encoders import ENCODERS
     from recsys.metrics import CATALOGUE_METRICS, METRICS
     from recsys.models import MODELS
 
-    for table in (MODELS, METRICS, CATALOGUE_METRICS, SOURCES, LOGS, METHODS):
+    for table in (MODELS, METRICS, CATALOGUE_METRICS, SOURCES, ENCODERS, LOGS, METHODS):
         for name in table:
             assert callable(lookup(table, name, "entry"))
