@@ -87,6 +87,16 @@ def difference(metric: Metric, value: float) -> str:
     return f"{_signed(value, plain(abs(value), 3))} {metric.unit}".rstrip() if math.isfinite(value) else ABSENT
 
 
+def difference_interval(metric: Metric, effect: Effect) -> str:
+    """The interval of a difference, in the unit that `difference` names: `+1.3 to +3.1`."""
+    low, high = effect.ci
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return "no interval"
+    scale = 100.0 if is_share(metric) else 1.0
+    places = decimals(scale * (high - low))
+    return f"{fixed(scale * low, places, signed=True)} to {fixed(scale * high, places, signed=True)}"
+
+
 def is_share(metric: Metric) -> bool:
     """Whether a metric's values are parts of a whole: a proportion, or outcomes counted per item shown or exposure."""
     counted = not metric.numerator.endswith(".value")

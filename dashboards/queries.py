@@ -15,11 +15,12 @@ from abtest.analysis.traffic import DayCount, by_day, cumulative_units
 from abtest.events import lake
 from abtest.events import pace as events_pace
 from abtest.events.pace import Pace
-from experiments import plans
+from experiments import plans, sensitivity
 from experiments.board import Leaderboard
 from experiments.home import Home
 from experiments.notes import Note, Notes
 from experiments.plans import Past
+from experiments.sensitivity import Sensitivity
 from experiments.store import ExperimentStore, Record
 
 if TYPE_CHECKING:
@@ -97,6 +98,13 @@ def changes(home: Home, experiment: str) -> Loaded[tuple["Event", ...]]:
 def notes(home: Home, experiment: str) -> Loaded[tuple[Note, ...]]:
     """The notes on one experiment, oldest first."""
     return loaded(tuple(Notes(home).of(experiment)))
+
+
+@st.cache_data(ttl=TTL, max_entries=64, show_spinner=False)
+def views(home: Home, experiment: str, as_of: datetime) -> Sensitivity | None:
+    """The effects of a readout computed in other ways; None where they are of another readout than that `as_of`."""
+    found = sensitivity.load(home, experiment)
+    return found if found is not None and found.as_of == as_of else None
 
 
 @st.cache_data(max_entries=64, show_spinner="Counting exposures …")

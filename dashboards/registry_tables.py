@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from abtest.analysis import words
+from abtest.types import Decision
 from dashboards.numbers import ABSENT, moment
 
 if TYPE_CHECKING:  # the registry imports MLflow, which takes seconds
@@ -22,6 +24,19 @@ def slot_sentences(slots: "Slots") -> list[str]:
         "Challenger: none." if slots.challenger is None else f"Challenger: v{slots.challenger}.",
         "Nothing to roll back to." if slots.previous is None else f"A rollback restores v{slots.previous}.",
     ]
+
+
+def next_step(decision: Decision, changes: Sequence["Event"]) -> str:
+    """What to do now; where the winner was promoted already, when and by whom. changes: the alias moves that the
+    decision caused, oldest first."""
+    moved = [event for event in changes if event.alias == "champion" and event.at >= decision.at]
+    if not moved or moved[-1].change != "promote":
+        return words.next_step(decision)
+    done = moved[-1]
+    by = f" by {done.by}" if done.by else ""
+    return (
+        f"Done: {_version(done.version)} of {done.model} is champion since {moment(done.at)}{by}. Watch the guardrails."
+    )
 
 
 def slots(now: "Slots", events: Sequence["Event"]) -> pd.DataFrame:
@@ -46,7 +61,7 @@ def moves(events: Sequence["Event"]) -> pd.DataFrame:
     """The journal of alias changes, in the order given."""
     rows = [
         {
-            "When": f"{event.at:%Y-%m-%d %H:%M}",
+            "When": moment(event.at),
             "Model": event.model,
             "Change": event.change,
             "Alias": event.alias,

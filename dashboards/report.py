@@ -15,9 +15,10 @@ import pandas as pd
 from abtest.analysis import words
 from abtest.types import Comparison, Decision, Readout
 from bakeoff import __version__, durable
-from dashboards import charts, pictures, readable, readout_tables, tables
+from dashboards import charts, pictures, readable, readout_tables, registry_tables, tables
 from dashboards.numbers import label, moment
 from experiments.home import Home
+from experiments.journal import Event, Journal
 from experiments.notes import Note, Notes
 from experiments.store import ExperimentStore, Record
 
@@ -37,9 +38,9 @@ th { color: var(--soft); font-weight: 600; } img { max-width: 100%; background: 
 """
 
 
-def report(record: Record, notes: Sequence[Note] = ()) -> str:
+def report(record: Record, notes: Sequence[Note] = (), changes: Sequence[Event] = ()) -> str:
     """The whole page: verdict, why, validity, arms, effects, segments, definitions, notes. What must not be read is
-    withheld here as on the dashboard."""
+    withheld here as on the dashboard. changes: the alias moves that the decision caused, oldest first."""
     definition, readout, decision = record.definition, record.readout, record.decision
     title = definition.title or definition.experiment.key
     parts = [
@@ -50,7 +51,7 @@ def report(record: Record, notes: Sequence[Note] = ()) -> str:
     if readout is None:
         parts.append('<p class="verdict">Not analysed yet: there are no numbers to report.</p>')
     else:
-        parts += [_verdict(readout, decision), *_body(record, readout)]
+        parts += [_verdict(readout, decision, changes), *_body(record, readout)]
     parts += [_notes(notes), f'<p class="soft">Made by bakeoff {_text(__version__)}.</p>']
     return _page(title, "\n".join(part for part in parts if part))
 
@@ -67,8 +68,9 @@ def main() -> None:
     try:
         home = Home.at(given.home)
         record, notes = ExperimentStore(home).record(given.experiment), Notes(home).of(given.experiment)
+        changes = [event for event in Journal(home).events() if event.experiment == given.experiment]
         path = given.out or Path(f"{given.experiment}.html")
-        durable.write_bytes(path, report(record, notes).encode())
+        durable.write_bytes(path, report(record, notes, changes).encode())
     except (LookupError, ValueError, OSError) as error:
         print(f"bakeoff: {error}", file=sys.stderr)
         sys.exit(2)
@@ -83,11 +85,11 @@ def _about(record: Record) -> str:
     return f"{definition.experiment.key} · {' and '.join(others)} against {control} · {status}{read}"
 
 
-def _verdict(readout: Readout, decision: Decision | None) -> str:
+def _verdict(readout: Readout, decision: Decision | None, changes: Sequence[Event]) -> str:
     if decision is None or readable.overruled(readout, decision):
         state = "The verdict given earlier no longer holds." if decision else "Not decided yet."
         return f'<p class="verdict{" invalid" if readable.invalid(readout) else ""}">{_text(state)}</p>'
-    sentence, step = words.verdict_sentence(decision), words.next_step(decision)
+    sentence, step = words.verdict_sentence(decision), registry_tables.next_step(decision, changes)
     late = " This verdict was given before the latest analysis." if readable.outdated(readout, decision) else ""
     return (
         f'<div class="verdict {decision.verdict}"><strong>{_text(sentence)}</strong> {_text(step + late)}'

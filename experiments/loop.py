@@ -12,6 +12,7 @@ from abtest.events import lake
 from abtest.events.sqlite import SQLiteLog
 from abtest.simulation.calibration import Fitted
 from abtest.types import Decision, Experiment, Readout, Variant
+from experiments import sensitivity
 from experiments.board import Leaderboard
 from experiments.config import CHAMPION, BakeoffConfig, ExperimentConfig
 from experiments.home import Home
@@ -206,12 +207,13 @@ def send_traffic(
 
 
 def read(definition: Definition, home: Home, as_of: datetime | None = None) -> Readout:
-    """The readout of an experiment from the event log, kept in the store."""
+    """The readout of an experiment from the event log, kept in the store with what other ways of computing say."""
     key = definition.experiment.key
     with SQLiteLog(home.events) as log:
         exposures, outcomes = log.exposures(key), log.outcomes(key)
     readout = analyse(definition.experiment, definition.metrics, exposures, outcomes, as_of=as_of or now())
     ExperimentStore(home).save_readout(readout)
+    sensitivity.save(home, sensitivity.sensitivity(definition, readout, exposures, outcomes))
     return readout
 
 

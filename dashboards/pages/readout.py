@@ -18,6 +18,7 @@ from dashboards import (
     readout_tables,
     registry_tables,
     report,
+    sensitivity_tables,
     tables,
 )
 from dashboards.markdown import bullets, escape
@@ -49,17 +50,21 @@ def page() -> None:
 
 def draw(home: Home, key: str) -> None:
     """Draw one experiment."""
-    record = queries.record(home, key).value
+    record, changes, written = (
+        queries.record(home, key).value,
+        queries.changes(home, key).value,
+        queries.notes(home, key).value,
+    )
     introduce(record.definition)
-    operators.on_experiment(home, record)
     if record.readout is None:
+        operators.on_experiment(home, record)
         waiting(record.definition)
     else:
-        show(home, record, record.readout)
-    history(record, queries.changes(home, key).value)
-    notes(queries.notes(home, key).value)
-    if record.readout is not None:
-        share(record, record.readout, queries.notes(home, key).value)
+        share(record, record.readout, changes, written)
+        operators.on_experiment(home, record)
+        show(home, record, record.readout, changes)
+    history(record, changes)
+    notes(written)
 
 
 def introduce(definition: Definition) -> None:
@@ -80,38 +85,41 @@ def waiting(definition: Definition) -> None:
     st.code(f"bakeoff analyse {key}\nbakeoff decide {key}", language="bash")
 
 
-def show(home: Home, record: Record, readout: Readout) -> None:
+def show(home: Home, record: Record, readout: Readout, changes: tuple["Event", ...]) -> None:
     """Draw what forbids reading, verdict, health, effects, their course and segments, in this order."""
     withheld = readable.withheld(readout, record.decision)
     alarms(readout)
-    verdict(readout, record.decision)
+    verdict(readout, record.decision, changes)
     if not withheld:
         certainty(readout, record.decision)
     health(record.definition, readout)
     # the one thing here that is counted from events, so it is filled in when all the rest can be read already
     place = st.container()
-    numbers(record.definition, readout, withheld)
+    numbers(home, record.definition, readout, withheld)
     with place, layout.problems():
         by_day(home, readout)
 
 
-def numbers(definition: Definition, readout: Readout, withheld: str) -> None:
+def numbers(home: Home, definition: Definition, readout: Readout, withheld: str) -> None:
     """Draw effects, their course and segments; withheld: why they must not be read, if so."""
     st.subheader("Effects", anchor=False)
     if withheld:
         st.warning(f"Effects withheld: {escape(withheld)}")
         return
     effects(definition, readout)
+    with layout.problems():
+        other_ways(home, readout)
     course(readout)
     segments(readout)
 
 
-def verdict(readout: Readout, decision: Decision | None) -> None:
+def verdict(readout: Readout, decision: Decision | None, changes: tuple["Event", ...]) -> None:
     """Draw the verdict in one sentence, what to do next and why; a verdict that no longer holds is not repeated."""
     if decision is None or readable.overruled(readout, decision):
         undecided(readout, decision)
         return
-    sentence, step = escape(words.verdict_sentence(decision)), escape(words.next_step(decision))
+    sentence, step = words.verdict_sentence(decision), registry_tables.next_step(decision, changes)
+    sentence, step = escape(sentence), escape(step)
     BOXES[decision.verdict](f"{tables.VERDICT_SIGNS[decision.verdict]} **{sentence}** {step}")
     st.markdown(bullets(decision.reasons))
     if readable.outdated(readout, decision):
@@ -194,6 +202,18 @@ def effects(definition: Definition, readout: Readout) -> None:
             st.markdown(bullets(words.method_sentences(readout)))
 
 
+def other_ways(home: Home, readout: Readout) -> None:
+    """Draw the effects computed in other ways, beside the planned one; nothing where there is no other way."""
+    planned, found = readable.readable(readout), queries.views(home, readout.experiment, readout.as_of)
+    frame = sensitivity_tables.table(planned, found)
+    if frame.empty:
+        return
+    st.subheader("Computed in other ways", anchor=False)
+    st.markdown(escape(sensitivity_tables.conclusion(planned, found)))
+    layout.table(frame)
+    st.caption(escape(" ".join(view.says for view in found.views) if found else ""))
+
+
 def course(readout: Readout) -> None:
     """Draw the cumulative effect by day of one metric, the first primary one unless another is chosen."""
     metrics = {c.metric.name: c.metric for c in readout.effects}
@@ -236,12 +256,12 @@ def notes(found: "tuple[Note, ...]") -> None:
         st.markdown(bullets([f"{moment(note.at)}, {note.by}: {note.text}" for note in found]))
 
 
-def share(record: Record, readout: Readout, found: "tuple[Note, ...]") -> None:
+def share(record: Record, readout: Readout, changes: tuple["Event", ...], found: "tuple[Note, ...]") -> None:
     """Draw the ways to take the readout along; withheld numbers are in none of them."""
     key, comparisons = readout.experiment, readable.readable(readout)
     withheld = readable.withheld(readout, record.decision)
     with st.container(horizontal=True):
-        page = partial(report.report, record, found)
+        page = partial(report.report, record, found, changes)
         st.download_button("Report (HTML)", page, f"{key}.html", "text/html", key="report")
         if not withheld and comparisons:
             csv = partial(readout_tables.effects_csv, readout)

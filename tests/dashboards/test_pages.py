@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from abtest.analysis import words
@@ -167,8 +168,8 @@ def test_ship_shows_verdict_arms_effects_and_course(keep: Keep) -> None:
     assert list(effects["Metric"]) == ["Conversion", "Revenue per user", "CTR", "Returns"]
     assert effects.loc[0, "Control"] == "12.34% (n = 8,012)"
     assert effects.loc[0, "Lift"] == "+3.1% (+1.2% to +5.0%)"
-    assert effects.loc[1, "Difference"] == "−0.259 EUR"
-    assert effects.loc[2, "Difference"] == "+0.017 pp"
+    assert effects.loc[1, "Difference"] == "−0.259 EUR (−0.40 to −0.12)"
+    assert effects.loc[2, "Difference"] == "+0.017 pp (−0.03 to +0.07)"
     assert list(effects["Reading"]) == ["▲ better", "▼ worse", "● cannot tell", "✓ holds (margin 5.0%)"]
     assert n_charts(app) == 2
     assert "Every guardrail holds." in texts(app)
@@ -263,6 +264,21 @@ def test_course_follows_the_chosen_metric(keep: Keep) -> None:
     assert app.selectbox(key="course").options == ["Conversion", "Revenue per user"]
     app.selectbox(key="course").set_value("revenue_per_user").run()
     assert not app.exception
+
+
+def test_promoted_winner_is_not_to_be_promoted_again(keep: Keep, home: Home) -> None:
+    keep(definition("e"), readout("e"), decision("e", "ship", "treatment"))
+    move = Event(
+        at=START + timedelta(days=15), model="market", change="promote", alias=CHAMPION, version=2, before=1,
+        experiment="e", verdict="ship", by="ada",
+    )  # fmt: skip
+    Journal(home).append(move)
+    told = opened("readout", experiment="e").success[0].value
+    assert "Done: v2 of market is champion since 19 Mar 2024, 00:00 UTC by ada." in told
+    assert "Promote treatment" not in told
+    Journal(home).append(replace(move, at=move.at + timedelta(days=1), change="rollback", version=1, before=2))
+    st.cache_data.clear()
+    assert "Promote treatment" in opened("readout", experiment="e").success[0].value
 
 
 def test_warnings_and_registry_changes_are_shown(keep: Keep, home: Home) -> None:
