@@ -98,7 +98,7 @@ class Metric:
 
     margin: the relative loss a guardrail tolerates, 0.02 = 2%; mde: the lift one would not like to miss. covariate: a
     column of the unit's attributes known before its first exposure; covariate_days: the same measure over so many
-    days before the first exposure; either takes variance out of the effect (CUPED).
+    days before the first exposure; covariates: further columns; all of them take variance out of the effect (CUPED).
     """
 
     name: str
@@ -119,6 +119,7 @@ class Metric:
     covariate: str | None = None
     covariate_denominator: str | None = None
     covariate_days: float | None = None
+    covariates: tuple[str, ...] = ()
     mde: float | None = None
 
 

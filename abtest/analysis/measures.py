@@ -78,13 +78,18 @@ def roles(metric: Metric) -> tuple[str, ...]:
         found.append("covariate")
         if metric.covariate_denominator is not None or _has_past(metric.denominator, metric):
             found.append("covariate_denominator")
-    return tuple(found)
+    return (*found, *further(metric))
+
+
+def further(metric: Metric) -> dict[str, str]:
+    """The roles of the covariates beside the first, with the attributes of the unit that play them."""
+    return {f"covariate_{i}": name for i, name in enumerate(metric.covariates, start=2)}
 
 
 def measure_of(metric: Metric, role: str) -> Measure | None:
     """The measure that a role of the metric is taken from; None for an attribute of the unit."""
     if role.startswith("covariate"):
-        if metric.covariate_days is None:
+        if metric.covariate_days is None or role in further(metric):
             return None
         name = metric.numerator if role == "covariate" else str(metric.denominator)
         where = _text(metric) if role == "covariate" else "{}"
@@ -103,7 +108,8 @@ def column_of(metric: Metric, role: str) -> str:
     measure = measure_of(metric, role)
     if measure is not None:
         return measure.column
-    return f"{ATTRIBUTE}{metric.covariate if role == 'covariate' else metric.covariate_denominator}"
+    named = {"covariate": metric.covariate, "covariate_denominator": metric.covariate_denominator, **further(metric)}
+    return f"{ATTRIBUTE}{named[role]}"
 
 
 def needs(metrics: Sequence[Metric]) -> tuple[Measure, ...]:
@@ -114,8 +120,8 @@ def needs(metrics: Sequence[Metric]) -> tuple[Measure, ...]:
 
 def attributes(metrics: Sequence[Metric]) -> tuple[str, ...]:
     """The attributes of a unit that these metrics need as covariates."""
-    named = [name for metric in metrics for name in (metric.covariate, metric.covariate_denominator) if name]
-    return tuple(dict.fromkeys(named))
+    named = [(metric.covariate, metric.covariate_denominator, *metric.covariates) for metric in metrics]
+    return tuple(dict.fromkeys(name for names in named for name in names if name))
 
 
 def waits(metric: Metric) -> bool:
@@ -131,7 +137,7 @@ def adds_up(metric: Metric) -> bool:
 
 def without_covariate(metric: Metric) -> Metric:
     """The same metric, not adjusted."""
-    return replace(metric, covariate=None, covariate_denominator=None, covariate_days=None)
+    return replace(metric, covariate=None, covariate_denominator=None, covariate_days=None, covariates=())
 
 
 def _has_past(denominator: str | None, metric: Metric) -> bool:

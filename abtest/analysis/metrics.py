@@ -113,7 +113,8 @@ def _metric(place: str, where: str, definition: Mapping[str, Any]) -> Metric:
 def checked(definition: Mapping[str, Any]) -> Metric:
     """One Metric from its definition, or an error that says what is wrong with it.
 
-    A definition may say `cap: 99%` for cap_quantile, `covariate: {days: 14}` for covariate_days, `window: 7d`.
+    A definition may say `cap: 99%` for cap_quantile, `covariate: {days: 14}` for covariate_days, `covariate: [a, b]`
+    for several, `window: 7d`.
     """
     given = _spelled_out(definition)
     for key in given:
@@ -129,10 +130,13 @@ def checked(definition: Mapping[str, Any]) -> Metric:
             _check_number(name, value)
         elif name == "where":
             _check_where(value)
+        elif name == "covariates":
+            if value:
+                _check_names(name, value)
         elif name not in _DAYS and value is not None and not isinstance(value, str):
             raise ValueError(f"{name} must be text, got {value!r}")
     days = {name: days_of(given[name], name) for name in _DAYS if given.get(name) is not None}
-    metric = Metric(**{**given, **days})
+    metric = Metric(**{**given, **days, "covariates": tuple(given.get("covariates") or ())})
     _check_kind(metric)
     _check_covariate(metric)
     return metric
@@ -165,6 +169,11 @@ def _spelled_out(definition: Mapping[str, Any]) -> dict[str, Any]:
         if set(covariate) != {"days"}:
             raise ValueError(f"covariate must be a column or {{days: 14}}, got {dict(covariate)!r}")
         full["covariate"], full["covariate_days"] = None, covariate["days"]
+    if isinstance(covariate, list | tuple):
+        if full.get("covariates"):
+            raise ValueError("covariate is a list already: put the covariates in there too")
+        _check_names("covariate", covariate)
+        full["covariate"], full["covariates"] = covariate[0], covariate[1:]
     return full
 
 
@@ -179,6 +188,12 @@ def _check_number(name: str, value: Any) -> None:
         raise ValueError(f"{name} must be {'>= 0' if name == 'margin' else '> 0'}, got {value}")
     if name == "margin" and value >= 1:
         raise ValueError(f"margin is a share of the control's value, 0.02 = 2%, got {value}")
+
+
+def _check_names(name: str, value: Any) -> None:
+    sound = isinstance(value, list | tuple) and value and all(isinstance(one, str) and one for one in value)
+    if not sound or len(set(value)) < len(value):
+        raise ValueError(f"{name} must be a list of different columns, got {value!r}")
 
 
 def _check_where(where: Any) -> None:
@@ -227,5 +242,9 @@ def _check_covariate(metric: Metric) -> None:
         raise ValueError("covariate_denominator belongs to a ratio with a covariate")
     if metric.covariate_days is not None and of_exposures(metric.numerator):
         raise ValueError(f"covariate_days: there are no {metric.numerator} before the first exposure; name a column")
+    if metric.covariates and metric.covariate is None and metric.covariate_days is None:
+        raise ValueError("covariates come beside a first one: name it as covariate")
+    if metric.covariate in metric.covariates:
+        raise ValueError(f"the covariate {metric.covariate} stands twice: name it once")
     if metric.kind == "quantile" and (metric.covariate or metric.covariate_days):
         raise ValueError("a quantile cannot be adjusted for a covariate: drop it")

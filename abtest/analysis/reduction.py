@@ -14,7 +14,7 @@ from abtest.statistics.moments import Moments
 from abtest.types import Metric
 
 ByVariant = dict[tuple[str, str], Moments]
-"""(metric, variant) -> Moments with the columns "numerator", "denominator", "covariate", "covariate_denominator"."""
+"""(metric, variant) -> Moments with the columns of `measures.roles`: "numerator", "denominator", "covariate"..."""
 BySegment = dict[str, ByVariant]
 """value of an attribute -> the Moments of its units."""
 

@@ -13,7 +13,7 @@ from scipy import special
 
 from abtest.analysis.found import Found
 from abtest.analysis.health import Log, count
-from abtest.analysis.measures import adds_up, column_of, roles, without_covariate
+from abtest.analysis.measures import adds_up, column_of, further, roles, without_covariate
 from abtest.analysis.reduction import SEVERAL, moments_from, products
 from abtest.analysis.units import as_number
 from abtest.analysis.words import label, p_words, percent, ratio_sentence
@@ -26,7 +26,6 @@ TREND_DAYS = 7.0
 TREND_ALPHA = 0.01  # a trend is looked for in every experiment, so the alarm is rarer than a test's
 ONE_UNIT = 0.1  # of a metric's spread: above it, one unit decides what the average is
 LEAST_UNITS = 1_000  # below which one unit may well be much of the spread
-BEFORE = {"numerator": "covariate", "denominator": "covariate_denominator"}
 
 
 def of_ratio(ratio: SampleRatio) -> Check:
@@ -68,23 +67,23 @@ def of_covariates(experiment: Experiment, found: Found, alpha: float) -> tuple[C
     """Whether the arms were alike before the experiment: an effect on the past is a carry-over, or a broken split."""
     control = experiment.variants[0].name
     asked = [
-        (metric, variant.name, _before(found, metric, control), _before(found, metric, variant.name))
+        (named, variant.name, _before(found, metric, role, control), _before(found, metric, role, variant.name))
         for metric in found.metrics
-        if "covariate" in roles(metric)
+        for role, named in _covariates(metric)
         for variant in experiment.variants[1:]
     ]
     p_values = {
-        (metric, variant): welch.compare(ratio_of_means(one), ratio_of_means(other), 0.95, "").single().p_value
-        for metric, variant, one, other in asked
+        (named, variant): welch.compare(ratio_of_means(one), ratio_of_means(other), 0.95, "").single().p_value
+        for named, variant, one, other in asked
     }
     known = {key: p for key, p in p_values.items() if not np.isnan(p)}
     if not known:
         return ()
-    (metric, variant), p_value = min(known.items(), key=lambda item: item[1])
+    (named, variant), p_value = min(known.items(), key=lambda item: item[1])
     p_value = min(p_value * len(known), 1.0)
     alarm = p_value < alpha
     says = (
-        f"Before the experiment {variant} already differed from {control} in {label(metric)} ({p_words(p_value)}): "
+        f"Before the experiment {variant} already differed from {control} in {named} ({p_words(p_value)}): "
         "an earlier experiment carries over, or the split is broken."
         if alarm
         else f"The arms were alike before the experiment ({p_words(p_value)} over {count(len(known), 'comparison')})."
@@ -191,10 +190,17 @@ def _by_part(experiment: Experiment, name: str, units: Mapping[str, Sequence[int
     return Check(name=check, says=says, alarm=alarm, p_value=p_value)
 
 
-def _before(found: Found, metric: Metric, variant: str) -> Moments:
-    """The covariate's Moments under the names of a metric."""
+def _covariates(metric: Metric) -> list[tuple[str, str]]:
+    """The roles of a metric's covariates, each with its name in words."""
+    first = [("covariate", label(metric))] if "covariate" in roles(metric) else []
+    return first + [(role, name.replace("_", " ")) for role, name in further(metric).items()]
+
+
+def _before(found: Found, metric: Metric, role: str, variant: str) -> Moments:
+    """A covariate's Moments under the names of a metric."""
     moments = found.reduced.moments.get((metric.name, variant))
-    names = [(name, past) for name, past in BEFORE.items() if past in roles(metric)]
+    names = [("numerator", role), ("denominator", f"{role}_denominator")]
+    names = [(name, past) for name, past in names if past in roles(metric)]
     columns = tuple(name for name, _ in names)
     if moments is None:
         return Moments(columns, np.array(0), np.zeros(len(columns)), np.zeros((len(columns),) * 2))

@@ -1,14 +1,19 @@
 """What a unit brings to a metric: filters, windows, days of return, caps, covariates, quantiles, what was shown."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
-from abtest.analysis.analyse import analyse
+from abtest.analysis.analyse import analyse, analyse_units
 from abtest.analysis.metrics import days_of, load_metrics
+from abtest.statistics import cuped
+from abtest.statistics.moments import Moments
 from abtest.types import AnalysisPlan, Metric, Readout
+from bakeoff.records import from_json, to_json
 from tests.abtest.analysis.worlds import AS_OF, START, events, experiment, exposure, outcome
 
 DAY = 24.0
@@ -150,8 +155,6 @@ def test_a_covariate_reaches_back_before_the_start_of_the_experiment() -> None:
 
 
 def test_an_attribute_that_is_not_known_is_counted_and_the_mean_stands_for_it() -> None:
-    import pyarrow as pa
-
     shown, done = world_with_a_past()
     past = {row["unit"]: 0.0 for row in shown}
     for row in done:
@@ -215,6 +218,11 @@ def test_short_forms_of_a_definition_are_spelled_out() -> None:
         ({"covariate": "x", "covariate_days": 3}, "covariate and covariate_days exclude each other"),
         ({"covariate": "x", "covariate_denominator": "y"}, "covariate_denominator belongs to a ratio"),
         ({"numerator": "exposures", "covariate_days": 3}, "there are no exposures before the first exposure"),
+        ({"covariates": ["x"]}, "covariates come beside a first one"),
+        ({"covariate": ["x", "x"]}, "covariate must be a list of different columns"),
+        ({"covariate": []}, "covariate must be a list of different columns"),
+        ({"covariate": "x", "covariates": ["y", "x"]}, "the covariate x stands twice"),
+        ({"covariate": "x", "covariates": "y"}, "covariates must be a list of different columns, got 'y'"),
         ({"mde": 0}, "mde must be > 0, got 0"),
     ],
 )
@@ -229,3 +237,55 @@ def test_units_of_two_variants_count_nowhere() -> None:
     assert readout.multi_variant_units == 1
     assert [arm.units for arm in readout.arms] == [2, 0]
     assert readout.last == START + timedelta(hours=2)
+
+
+@pytest.mark.parametrize("kind", ["mean", "ratio"])
+def test_several_covariates_are_a_regression_on_all_of_them(kind: Any) -> None:
+    rng, n = np.random.default_rng(9), 2_000
+    treated, age, past, shown = np.arange(n) % 2, rng.normal(40, 10, n), rng.gamma(2.0, 3.0, n), 1.0 + rng.poisson(4, n)
+    spent = 0.1 * age + past + rng.normal(0, 1, n) + 0.3 * treated
+    units = pa.table(
+        {
+            "variant": np.where(treated, "treatment", "control"),
+            "spent": spent * (shown if kind == "ratio" else 1.0),
+            "shown": shown,
+            "age": age,
+            "past": past,
+        }
+    )
+    definition = {"kind": kind, "numerator": "spent", "covariate": ["past", "age"]}
+    definition |= {"denominator": "shown"} if kind == "ratio" else {}
+    (metric,) = load_metrics({"metrics": {"spending": definition}})
+    readout = analyse_units(experiment(), (metric,), units, as_of=AS_OF)
+    comparison = readout.effects[0]
+    assert (metric.covariate, metric.covariates) == ("past", ("age",))
+    assert "CUPED by 2 of 2 covariates" in comparison.effect.method
+    columns = ("numerator", *(("denominator",) if kind == "ratio" else ()), "covariate", "covariate_2")
+    rows = np.column_stack(
+        [units[name] for name in ("spent", "shown", "past", "age") if kind == "ratio" or name != "shown"]
+    )
+    arms = [Moments.of(columns, rows[treated == arm]) for arm in (0, 1)]
+    expected = cuped.effect(*arms, 0.95)
+    assert comparison.effect.absolute == pytest.approx(expected.absolute, rel=1e-9)
+    assert comparison.effect.p_value == pytest.approx(expected.p_value, rel=1e-7)
+    alone = analyse_units(experiment(), (replace(metric, covariates=()),), units, as_of=AS_OF).effects[0]
+    assert comparison.effect.se < 0.95 * alone.effect.se
+    assert any("alike before" in check.says and "over 2 comparisons" in check.says for check in readout.checks)
+    assert from_json(Readout, to_json(Readout, readout)) == readout
+
+
+def test_arms_that_differ_in_a_further_covariate_were_not_alike_before() -> None:
+    rng, n = np.random.default_rng(9), 1_000
+    treated = np.arange(n) % 2
+    units = pa.table(
+        {
+            "variant": np.where(treated, "treatment", "control"),
+            "spent": rng.normal(10, 1, n),
+            "past": rng.normal(10, 1, n),
+            "first_age": rng.normal(40, 10, n) + 5 * treated,
+        }
+    )
+    metric = Metric(name="spending", kind="mean", numerator="spent", covariate="past", covariates=("first_age",))
+    checks = {check.name: check for check in analyse_units(experiment(), (metric,), units, as_of=AS_OF).checks}
+    assert checks["carry-over"].fatal
+    assert "treatment already differed from control in first age" in checks["carry-over"].says
