@@ -41,9 +41,10 @@ class AnalysisPlan:
     correction: of p-values and intervals, over the questions in `family`: metrics (primary and secondary), arms and
     segments; sequential: what makes looking early safe; looks: how many looks share the planned sample, None: one at
     the end of every day; cuped: whether covariates are used where metrics name them; segments: attributes of a unit
-    by which effects are also shown ("context.device": of its first slate); bayesian: also posteriors, with a normal
-    prior on the relative lift of mean prior_mean and standard deviation prior_sd (None: flat); shared_stock: the arms
-    sell from one stock or show one another's content, so that treating one unit touches another.
+    by which effects are also shown ("context.device": of its first slate); stratify: the one of them over which the
+    effects of the whole are post-stratified, where a metric has no covariate; bayesian: also posteriors, with a
+    normal prior on the relative lift of mean prior_mean and standard deviation prior_sd (None: flat); shared_stock:
+    the arms sell from one stock or show one another's content, so that treating one unit touches another.
     """
 
     correction: Correction = "holm"
@@ -52,6 +53,7 @@ class AnalysisPlan:
     looks: int | None = None
     cuped: bool = True
     segments: tuple[str, ...] = ()
+    stratify: str | None = None
     bayesian: bool = False
     prior_mean: float = 0.0
     prior_sd: float | None = None

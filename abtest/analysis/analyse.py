@@ -132,6 +132,10 @@ def scope_of(experiment: Experiment, as_of: datetime) -> Scope:
             f"sequential {plan.sequential} spends the error rate over the planned sample: give planned_units, "
             "or use confidence_sequence"
         )
+    if plan.stratify is not None and plan.stratify not in plan.segments:
+        raise ValueError(
+            f"stratify must be one of the segments {', '.join(plan.segments) or '(none)'}, got {plan.stratify}"
+        )
     if plan.looks is not None and plan.looks < 1:
         raise ValueError(f"looks must be >= 1, got {plan.looks}")
     return Scope(experiment=experiment.key, variants=names, as_of=as_of, starts=experiment.starts, ends=experiment.ends)

@@ -1,7 +1,9 @@
 """One metric of two arms to a comparison: the metric's own method, its covariate, what was asked for besides."""
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 
 import numpy as np
 from scipy import special
@@ -10,7 +12,7 @@ from abtest.analysis.found import Found
 from abtest.analysis.measures import roles
 from abtest.analysis.quantiles import ByPair
 from abtest.analysis.reduction import ByVariant, empty
-from abtest.statistics import METHODS, bayes, cuped, quantile, welch
+from abtest.statistics import METHODS, bayes, cuped, poststratification, quantile, welch
 from abtest.statistics.effect import Effects, Method
 from abtest.statistics.moments import Moments
 from abtest.types import AnalysisPlan, Comparison, Effect, Experiment, Metric, Posterior, Segment
@@ -24,8 +26,9 @@ AtLevel = Callable[[float], Effect]
 
 def compare_all(experiment: Experiment, found: Found, level: float) -> list[tuple[Comparison, AtLevel]]:
     """Every metric of every treatment against the control, and each effect at any other level."""
+    strata = found.segments.get(experiment.analysis.stratify or "", {})
     return [
-        compared(metric, variant.name, found.reduced.moments, found.located, experiment, level)
+        compared(metric, variant.name, found.reduced.moments, found.located, experiment, level, strata)
         for metric in found.metrics
         for variant in experiment.variants[1:]
     ]
@@ -46,9 +49,15 @@ def compare_segments(experiment: Experiment, found: Found, level: float) -> list
 
 
 def compared(
-    metric: Metric, variant: str, moments: ByVariant, located: ByPair, experiment: Experiment, level: float
+    metric: Metric,
+    variant: str,
+    moments: ByVariant,
+    located: ByPair,
+    experiment: Experiment,
+    level: float,
+    strata: Mapping[str, ByVariant] = MappingProxyType({}),
 ) -> tuple[Comparison, AtLevel]:
-    """One comparison with what the plan asks of it, and its effect at any other level."""
+    """One comparison with what the plan asks of it, and its effect at any other level; strata: their Moments."""
     control = experiment.variants[0].name
     if metric.kind == "quantile":
         effect = quantile.compare(*located[metric.name, variant], level, float(metric.quantile or 0.5)).single()
@@ -56,6 +65,8 @@ def compared(
         return _with_posterior(made, experiment.analysis), lambda other: _stretched(effect, other)
     arms = of(moments, metric, control), of(moments, metric, variant)
     plain: Method = lookup(METHODS, SAME_AS.get(metric.kind, metric.kind), "method")
+    if "covariate" not in roles(metric) and strata:
+        return _stratified(metric, variant, plain(*arms, level), strata, experiment, level)
     if "covariate" not in roles(metric):
         made = Comparison(metric=metric, variant=variant, effect=plain(*arms, level))
         return _with_posterior(made, experiment.analysis), lambda other: plain(*arms, other)
@@ -68,6 +79,34 @@ def compared(
         variance_saved=float(adjusted.saved),
     )
     return _with_posterior(made, experiment.analysis), lambda other: _of_adjusted(adjusted, other)
+
+
+def _stratified(
+    metric: Metric,
+    variant: str,
+    unadjusted: Effect,
+    strata: Mapping[str, ByVariant],
+    experiment: Experiment,
+    level: float,
+) -> tuple[Comparison, AtLevel]:
+    arms = [
+        _stacked([of(found, metric, name) for found in strata.values()])
+        for name in (experiment.variants[0].name, variant)
+    ]
+    effect = poststratification.effect(arms[0], arms[1], level)
+    saved = 1.0 - (effect.se / unadjusted.se) ** 2 if unadjusted.se > 0 else math.nan
+    made = Comparison(metric=metric, variant=variant, effect=effect, unadjusted=unadjusted, variance_saved=saved)
+    return _with_posterior(made, experiment.analysis), lambda other: poststratification.effect(arms[0], arms[1], other)
+
+
+def _stacked(strata: Sequence[Moments]) -> Moments:
+    """The strata along a leading axis."""
+    return Moments(
+        strata[0].columns,
+        np.stack([stratum.n for stratum in strata]),
+        np.stack([stratum.mean for stratum in strata]),
+        np.stack([stratum.comoment for stratum in strata]),
+    )
 
 
 def _of_adjusted(arms: cuped.Adjusted, level: float) -> Effect:

@@ -32,8 +32,9 @@ def build(
     those that needed the events."""
     reduced, seen = found.reduced, arms(experiment, found.reduced)
     ratio = srm.check([arm.units for arm in seen], [arm.share for arm in seen], srm_alpha)
+    whole = compare_all(experiment, found, level)  # before small segments are dropped: strata are all units
     found, hidden = largest_segments(found)
-    whole, parts = compare_all(experiment, found, level), compare_segments(experiment, found, level)
+    parts = compare_segments(experiment, found, level)
     corrected = correct([*whole, *parts], experiment, reduced.moments, level)
     every_check = (
         validity.of_ratio(ratio),

@@ -118,12 +118,13 @@ def method_sentences(readout: Readout) -> tuple[str, ...]:
 
 
 def covariate_sentence(comparison: Comparison) -> str:
-    """What a covariate was worth."""
+    """What a covariate, or the strata, were worth."""
     saved, name = comparison.variance_saved or 0.0, f"{label(comparison.metric)} of {comparison.variant}"
+    how = "Post-stratification" if comparison.effect.method.startswith("post-stratified") else "CUPED"
     if math.isnan(saved) or saved < 0.005:
-        return f"CUPED saves next to nothing on {name} ({percent(max(saved, 0.0))} of the variance)."
+        return f"{how} saves next to nothing on {name} ({percent(max(saved, 0.0))} of the variance)."
     return (
-        f"CUPED saves {percent(saved)} of the variance of {name}: as good as {percent(saved / (1 - saved))} more units."
+        f"{how} saves {percent(saved)} of the variance of {name}: as good as {percent(saved / (1 - saved))} more units."
     )
 
 

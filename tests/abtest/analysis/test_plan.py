@@ -14,7 +14,7 @@ from abtest.analysis import words
 from abtest.analysis.analyse import analyse, analyse_units
 from abtest.analysis.decide import decide, evidence
 from abtest.analysis.looks import SPENDING, look_days
-from abtest.statistics import dunnett, group_sequential, multiple, spending
+from abtest.statistics import dunnett, group_sequential, multiple, poststratification, spending
 from abtest.statistics.moments import Moments
 from abtest.types import AnalysisPlan, DecisionRule, Metric, Readout, Variant
 from bakeoff.records import from_json, to_json
@@ -249,3 +249,38 @@ def test_every_spending_can_be_planned_and_its_words_tell_its_power(world: Any, 
     power = spending.power(daily, spending.boundaries(daily, spending=name), drift)
     told = float(re.findall(r"power of about (\d+)%", words.method_sentences(readout)[0])[0])
     assert told == pytest.approx(100 * power, abs=1.1)  # O'Brien-Fleming: 77 measured, 78.07 in theory
+
+
+def test_strata_take_their_variance_out_of_the_effect() -> None:
+    units = table({"control": 0.0, "treatment": 0.05}, n=2_000)
+    country, variant = (units[name].to_numpy(zero_copy_only=False) for name in ("country", "variant"))
+    clicks = units["click"].to_numpy() + np.select([country == "SE", country == "NO"], [8.0, -4.0], 0.0)
+    units = units.set_column(1, "click", pa.array(clicks))
+    plan = AnalysisPlan(segments=("country",), stratify="country")
+    adjusted = Metric(name="adjusted", kind="mean", numerator="buy", covariate="guard")
+    readout = read(units, (CLICKS, adjusted), plan)
+    comparison = readout.effects[0]
+    arms = [
+        [Moments.of(("numerator",), clicks[(variant == v) & (country == c)][:, None]) for c in sorted(set(country))]
+        for v in ("control", "treatment")
+    ]
+    stacked = [
+        Moments(("numerator",), *(np.stack([getattr(m, name) for m in arm]) for name in ("n", "mean", "comoment")))
+        for arm in arms
+    ]
+    expected = poststratification.effect(stacked[0], stacked[1], 0.95)
+    assert comparison.effect.absolute == pytest.approx(expected.absolute, rel=1e-9)
+    assert comparison.effect.ci == pytest.approx(expected.ci, rel=1e-7)
+    assert comparison.unadjusted is not None
+    assert comparison.variance_saved == pytest.approx(1 - (comparison.effect.se / comparison.unadjusted.se) ** 2)
+    assert comparison.variance_saved > 0.5
+    assert any(s.startswith("Post-stratification saves") for s in words.method_sentences(readout))
+    assert readout.effects[1].effect.method.startswith("CUPED")
+    plain = read(units, (CLICKS,), AnalysisPlan(segments=("country",))).effects[0]
+    assert comparison.unadjusted == plain.effect
+
+
+def test_strata_must_be_segments_that_are_shown() -> None:
+    units = table({"control": 0.0, "treatment": 0.05}, n=50)
+    with pytest.raises(ValueError, match=r"stratify must be one of the segments \(none\), got country"):
+        read(units, (CLICKS,), AnalysisPlan(stratify="country"))
