@@ -16,9 +16,8 @@ from recsys.models.base import (
     check_choice,
     check_real,
     check_whole,
-    query_likes,
-    training_likes,
 )
+from recsys.models.ratings import query_ratings, training_ratings
 from recsys.models.sparse import rows_of, sums, with_data
 from recsys.ranking import top_k
 
@@ -75,6 +74,8 @@ class ItemRatingKNN(_RatingKNN):
     """
 
     name: ClassVar[str] = "item_rating_knn"
+    family: ClassVar[Family] = "neighbourhood"
+    source: ClassVar[str] = "Sarwar et al. 2001"
     arrays: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "indptr": ("n_items + 1",),
         "indices": ("n_similarities",),
@@ -83,7 +84,7 @@ class ItemRatingKNN(_RatingKNN):
     }
 
     def _fit(self, dataset: Dataset, watch: Watch | None) -> None:
-        users = _training_ratings(dataset)
+        users = training_ratings(dataset)
         items = users.T.tocsr()
         means = _means(items)
         if self.similarity == "adjusted_cosine":
@@ -113,7 +114,7 @@ class ItemRatingKNN(_RatingKNN):
         means = learnt["means"]
         shape = (len(means), len(means))
         similarities = csr_matrix((learnt["similarities"], learnt["indices"], learnt["indptr"]), shape=shape)
-        histories = _query_ratings(queries, len(means))
+        histories = query_ratings(queries, len(means))
         deviations = with_data(histories, histories.data - means[histories.indices])
         return _predicted(deviations @ similarities, _ones(histories) @ similarities, means, self.smoothing)
 
@@ -132,6 +133,8 @@ class UserRatingKNN(_RatingKNN):
     """
 
     name: ClassVar[str] = "user_rating_knn"
+    family: ClassVar[Family] = "neighbourhood"
+    source: ClassVar[str] = "Resnick et al. 1994; Herlocker et al. 1999"
     arrays: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "indptr": ("n_users + 1",),
         "indices": ("n_ratings",),
@@ -140,7 +143,7 @@ class UserRatingKNN(_RatingKNN):
     }
 
     def _fit(self, dataset: Dataset, watch: Watch | None) -> None:
-        users = _training_ratings(dataset)
+        users = training_ratings(dataset)
         self._learnt = {
             "indptr": users.indptr,
             "indices": users.indices,
@@ -153,7 +156,7 @@ class UserRatingKNN(_RatingKNN):
         learnt = self.state()
         shape = (len(learnt["indptr"]) - 1, len(learnt["item_means"]))
         users = csr_matrix((learnt["ratings"], learnt["indices"], learnt["indptr"]), shape=shape)
-        histories = _query_ratings(queries, shape[1])
+        histories = query_ratings(queries, shape[1])
         size = max(1, _BLOCK_CELLS // shape[0])
         blocks = [slice(start, start + size) for start in range(0, len(queries), size)]
         found = [self._predict(histories[block], queries.users[block], users) for block in blocks]
@@ -174,26 +177,6 @@ class UserRatingKNN(_RatingKNN):
         if self.similarity == "adjusted_cosine":
             return with_data(ratings, ratings.data - self.state()["item_means"][ratings.indices])
         return ratings
-
-
-def _training_ratings(dataset: Dataset) -> csr_matrix:
-    training_likes(dataset, "binary")  # refuses data without a weight > 0
-    rows = dataset.interactions
-    return _latest(rows.user, rows.item, rows.weight, (rows.n_users, rows.n_items))
-
-
-def _query_ratings(queries: Queries, n_items: int) -> csr_matrix:
-    query_likes(queries, n_items, "binary")  # refuses items of another vocabulary
-    row = np.repeat(np.arange(len(queries)), np.diff(queries.indptr))
-    return _latest(row, queries.items, queries.weights, (len(queries), n_items))
-
-
-def _latest(row: NDArray[np.integer], item: NDArray[np.int32], rating: Floats, shape: tuple[int, int]) -> csr_matrix:
-    """The last rating > 0 of each cell; ratings come oldest first."""
-    real = np.flatnonzero(rating > 0)[::-1]
-    _, last = np.unique(row[real].astype(np.int64) * shape[1] + item[real], return_index=True)
-    kept = real[last]
-    return csr_matrix((rating[kept], (row[kept], item[kept])), shape=shape)
 
 
 def _predicted(deviations: csr_matrix, similarities: csr_matrix, base: Floats, smoothing: float) -> Floats:
