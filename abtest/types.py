@@ -9,6 +9,7 @@ Status = Literal["draft", "running", "stopped", "decided", "archived"]
 MetricKind = Literal["mean", "proportion", "ratio", "quantile", "retention"]
 Role = Literal["primary", "secondary", "guardrail", "diagnostic"]
 Direction = Literal["increase", "decrease"]
+Per = Literal["unit", "event"]
 Verdict = Literal["ship", "stop", "continue", "invalid"]
 Correction = Literal["none", "holm", "hochberg", "bh", "by", "dunnett"]
 Sequential = Literal[
@@ -89,7 +90,8 @@ class Metric:
     """A number per unit, aggregated over a variant.
 
     kind mean: the mean over units of `numerator`; proportion: the share of units with at least one `numerator`;
-    ratio: the sum of `numerator` over the sum of `denominator`; quantile: the `quantile` over units of `numerator`;
+    ratio: the sum of `numerator` over the sum of `denominator`; quantile: the `quantile` of `numerator` over
+    units, or over single events (per: event), whose variance is that of units with many events each;
     retention: the share of units with a `numerator` from `day` days after the first exposure on, for `window` days.
 
     Numerator and denominator name a measure of the unit: "exposures", "impressions" (items shown), "distinct_items"
@@ -114,6 +116,7 @@ class Metric:
     unit: str = ""
     description: str = ""
     quantile: float | None = None
+    per: Per = "unit"
     day: float | None = None
     window: float | None = None
     where: Mapping[str, Any] = field(default_factory=dict, hash=False)

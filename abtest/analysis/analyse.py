@@ -13,10 +13,10 @@ from abtest.analysis.cumulative import calendar, cumulative
 from abtest.analysis.engine import Source, check_columns, opened
 from abtest.analysis.found import gather
 from abtest.analysis.looks import SPENDING
-from abtest.analysis.measures import adds_up, attributes, needs, without_covariate
+from abtest.analysis.measures import adds_up, attributes, measure_of, needs, without_covariate
 from abtest.analysis.metrics import CONTEXT, choose
 from abtest.analysis.reduction import fill_attributes
-from abtest.analysis.units import Scope, first_exposures, per_unit, per_unit_day, with_attributes
+from abtest.analysis.units import Scope, first_exposures, per_unit, per_unit_day, values_of, with_attributes
 from abtest.statistics import srm
 from abtest.types import Experiment, Metric, Readout
 
@@ -63,7 +63,7 @@ def analyse(
         units = per_unit(shown, done, wanted, scope, filled)
         if daily or segments or any(m.kind == "quantile" or m.cap_quantile for m in chosen):
             units = kept.enter_context(units.cache())
-        found = gather(chosen, units, segments, level, scope.variants)
+        found = gather(chosen, units, segments, level, scope.variants, events=_events(chosen, done, scope, units))
         days = calendar(log.first.date(), log.last.date()) if daily and log.first and log.last else []
         if days:
             adding = [metric for metric in found.metrics if adds_up(metric)]
@@ -107,6 +107,12 @@ def analyse_units(
     log = replace(health.of_units(found.reduced), holes=holes)
     found = found.only(scope.variants)
     return readout.build(experiment, found, as_of=as_of, level=level, srm_alpha=srm_alpha, log=log)
+
+
+def _events(metrics: Sequence[Metric], done: ir.Table, scope: Scope, units: ir.Table) -> dict[str, ir.Table]:
+    """The rows of every metric that is a quantile of events."""
+    of_events = [(metric, measure_of(metric, "numerator")) for metric in metrics if metric.per == "event"]
+    return {metric.name: values_of(done, measure, scope, units) for metric, measure in of_events if measure is not None}
 
 
 def prepared(experiment: Experiment, metrics: Sequence[Metric]) -> tuple[Metric, ...]:

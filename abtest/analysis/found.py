@@ -3,10 +3,11 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
+from types import MappingProxyType
 
 import ibis.expr.types as ir
 
-from abtest.analysis.quantiles import ByPair, locate
+from abtest.analysis.quantiles import ByPair, locate, locate_events
 from abtest.analysis.reduction import BySegment, ByVariant, Reduced, caps, reduce, reduce_by
 from abtest.types import Metric
 
@@ -43,16 +44,24 @@ def gather(
     level: float,
     variants: Sequence[str],
     faulty: ir.BooleanValue | None = None,
+    events: Mapping[str, ir.Table] = MappingProxyType({}),
 ) -> Found:
-    """Run the queries over a table of units: one for all metrics, one per segment, one for caps and for quantiles."""
+    """Run the queries over a table of units: one for all metrics, one per segment, one for caps and for quantiles.
+
+    events: the rows of every metric that is a quantile of events, from `units.values_of`.
+    """
     ceilings = caps(metrics, units)
     capped = tuple(replace(m, cap=ceilings[m.name], cap_quantile=None) if m.name in ceilings else m for m in metrics)
     reduced = reduce(capped, units, faulty)
+    located = locate(capped, units, reduced.units, variants, level)
+    for metric in capped:
+        if metric.per == "event":
+            located |= locate_events(metric, events[metric.name], variants, level)
     by_segment = {name: reduce_by(capped, units, name) for name in segments}
     return Found(
         metrics=capped,
         reduced=reduced,
-        located=locate(capped, units, reduced.units, variants, level),
+        located=located,
         segments={name: found for name, (found, _) in by_segment.items()},
         counts={name: counts for name, (_, counts) in by_segment.items()},
     )

@@ -8,10 +8,10 @@ from typing import Any, get_args
 
 import yaml
 
-from abtest.types import Direction, Metric, MetricKind, Role
+from abtest.types import Direction, Metric, MetricKind, Per, Role
 from bakeoff.catalogue import check_name
 
-CHOICES = {"kind": get_args(MetricKind), "role": get_args(Role), "direction": get_args(Direction)}
+CHOICES = {"kind": get_args(MetricKind), "role": get_args(Role), "direction": get_args(Direction), "per": get_args(Per)}
 OF_EXPOSURES = ("exposures", "impressions", "distinct_items")
 CONTEXT = "context."  # "context.diversity" is the sum of that number over the slates
 VALUE = ".value"  # "purchase.value" is the sum of the values of purchases
@@ -221,6 +221,9 @@ def _check_kind(metric: Metric) -> None:
     if (metric.kind == "quantile") != (metric.quantile is not None):
         cure = "give quantile, 0.9 for the ninetieth percentile" if metric.kind == "quantile" else "drop quantile"
         raise ValueError(f"kind {metric.kind} with quantile {metric.quantile}: {cure}")
+    if metric.per == "event" and (metric.kind != "quantile" or not metric.numerator.endswith(VALUE)):
+        of = metric.numerator if metric.kind == "quantile" else f"a {metric.kind}"
+        raise ValueError(f"per event is for a quantile of <kind>.value, got {of}: drop it")
     if (metric.kind == "retention") != (metric.day is not None):
         cure = "give day, 7 for the seventh day" if metric.kind == "retention" else "drop day"
         raise ValueError(f"kind {metric.kind} with day {metric.day}: {cure}")

@@ -1,4 +1,4 @@
-"""The quantiles of a table of units, computed by the engine that holds it: three per arm of a comparison come back."""
+"""The quantiles of a table of units or of events, computed by the engine that holds it: three per arm come back."""
 
 from collections.abc import Mapping, Sequence
 
@@ -6,8 +6,9 @@ import ibis.expr.types as ir
 import numpy as np
 
 from abtest.analysis.measures import column_of
-from abtest.analysis.reduction import SEVERAL
-from abtest.statistics.quantile import Located, Share, lean, of_units, shares
+from abtest.analysis.reduction import SEVERAL, moments_from, products
+from abtest.statistics.moments import Array, Moments
+from abtest.statistics.quantile import Located, Share, lean, of_counts, of_units, shares
 from abtest.types import Metric
 
 ByPair = dict[tuple[str, str], tuple[Located, Located]]
@@ -23,7 +24,8 @@ def locate(
     counts: the units of each, from the reduction; they say how far to reach.
     """
     control, *treatments = variants
-    pairs = [(metric, variant) for metric in metrics if metric.kind == "quantile" for variant in treatments]
+    plain = [metric for metric in metrics if metric.kind == "quantile" and metric.per == "unit"]
+    pairs = [(metric, variant) for metric in plain for variant in treatments]
     if not pairs:
         return {}
     rows = units.filter(~units[SEVERAL]) if SEVERAL in units.columns else units
@@ -39,6 +41,62 @@ def locate(
     return {(metric.name, treatment): _pair(metric, found, control, treatment, counts) for metric, treatment in pairs}
 
 
+def locate_events(metric: Metric, rows: ir.Table, variants: Sequence[str], level: float) -> ByPair:
+    """A quantile of events for every treatment and the control; rows: number, variant and value of each event.
+
+    Events of one unit are alike, so how sure an arm is comes from counts per unit (Deng, Knoblich and Lu 2018): first
+    the quantiles, then each unit's events up to them, then the ends that these counts ask for.
+    """
+    q, control = float(metric.quantile or 0.5), variants[0]
+    middle = _by_variant(rows.group_by("variant").agg(value=rows.value.quantile(q)), "value")
+    sure = {name: of_counts(counts) for name, counts in _counts(rows, variants, middle).items()}
+    pairs = [
+        (name, other) for treatment in variants[1:] for name, other in ((control, treatment), (treatment, control))
+    ]
+    ends = {pair: shares(sure[pair[0]], sure[pair[1]], q, level) for pair in pairs}
+    wanted = {
+        f"{i} {end}": rows.value.quantile(float(share), where=rows.variant == pair[0])
+        for i, pair in enumerate(pairs)
+        for end, share in zip(ENDS[1:], ends[pair], strict=True)
+        if not np.isnan(share)
+    }
+    found = rows.agg(**wanted).to_pyarrow().to_pylist()[0] if wanted else {}
+    arms = {
+        (name, other): Located(
+            value=_number(middle.get(name)),
+            low=_number(found.get(f"{i} low")),
+            high=_number(found.get(f"{i} high")),
+            n=sure[name].units,
+            lean=lean(sure[name], sure[other]),
+        )
+        for i, (name, other) in enumerate(pairs)
+    }
+    return {(metric.name, t): (arms[control, t], arms[t, control]) for t in variants[1:]}
+
+
+def _counts(rows: ir.Table, variants: Sequence[str], middle: Mapping[str, float]) -> dict[str, Moments]:
+    """Per variant the Moments over units of (events up to its quantile, events)."""
+    names = ("numerator", "denominator")
+    nothing = Moments(names, np.array(0), np.zeros(2), np.zeros((2, 2)))
+    if not middle:
+        return dict.fromkeys(variants, nothing)
+    within = rows.value <= rows.variant.cases(*middle.items(), else_=0.0)
+    units = rows.group_by("variant", "number").agg(below=rows.count(where=within), events=rows.count())
+    columns = [units.below.cast("float64"), units.events.cast("float64")]
+    found = units.group_by("variant").agg(units=units.count(), **products("counts", columns)).to_pyarrow().to_pylist()
+    known = {row["variant"]: moments_from(row, "counts", names, int(row["units"])) for row in found}
+    return {name: known.get(name, nothing) for name in variants}
+
+
+def _by_variant(table: ir.Table, column: str) -> dict[str, float]:
+    rows = table.to_pyarrow().to_pylist()
+    return {row["variant"]: float(row[column]) for row in rows if row[column] is not None}
+
+
+def _number(value: float | None) -> Array:
+    return np.array(np.nan if value is None else value)
+
+
 def _pair(
     metric: Metric, found: Mapping[str, float | None], control: str, treatment: str, counts: Mapping[str, int]
 ) -> tuple[Located, Located]:
@@ -47,7 +105,7 @@ def _pair(
     made = []
     for name, share, other in ((control, arms[0], arms[1]), (treatment, arms[1], arms[0])):
         ends = [found.get(f"{metric.name} {treatment} {name} {end}") for end in ENDS]
-        value, low, high = (np.array(np.nan if end is None else end) for end in ends)
+        value, low, high = map(_number, ends)
         made.append(Located(value=value, low=low, high=high, n=share.units, lean=lean(share, other)))
     return made[0], made[1]
 

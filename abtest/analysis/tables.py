@@ -37,7 +37,7 @@ def check(table: ir.Table, metrics: Sequence[Metric], segments: Sequence[str]) -
     """Refuse a table that lacks what the metrics need, and metrics that need times, which such a table has not."""
     for metric in metrics:
         timed = [name for name in ("window", "day", "covariate_days") if getattr(metric, name) is not None]
-        timed += ["where"] if metric.where else []
+        timed += (["where"] if metric.where else []) + (["per"] if metric.per == "event" else [])
         if timed:
             raise ValueError(
                 f"metric {metric.name}: {timed[0]} needs events with times, and the table has one row per unit; "

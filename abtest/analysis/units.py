@@ -128,6 +128,13 @@ def per_unit(
     return table.mutate(**{name: over[name].ifelse(table[name], ibis.null("float64")) for name in late})
 
 
+def values_of(outcomes: ir.Table, measure: Measure, scope: Scope, units: ir.Table) -> ir.Table:
+    """One row per outcome that the measure sums: number, variant, value; of units that saw one variant."""
+    rows = _of_units(outcomes, [measure], scope, units, "number", "first", "variant", "several")
+    rows = rows.filter(_counted(rows, measure), ~rows.several)
+    return rows.select("number", "variant", value=rows.value.cast("float64"))
+
+
 def per_unit_day(
     exposures: ir.Table, outcomes: ir.Table, wanted: Sequence[Measure], scope: Scope, units: ir.Table
 ) -> ir.Table:

@@ -23,6 +23,7 @@ EVERY = (
     Metric(name="adjusted", kind="mean", numerator="click", covariate_days=7, window=7),
     Metric(name="large", kind="mean", numerator="purchase.value", where={"value": {"min": 10}}, cap_quantile=0.95),
     Metric(name="median", kind="quantile", quantile=0.5, numerator="impressions"),
+    Metric(name="basket", kind="quantile", quantile=0.5, per="event", numerator="purchase.value"),
     Metric(name="back", kind="retention", numerator="click", day=2, window=5),
     Metric(name="variety", kind="ratio", numerator="distinct_items", denominator="impressions"),
     Metric(name="depth", kind="mean", numerator="context.depth"),

@@ -10,7 +10,7 @@ import pytest
 
 from abtest.analysis.analyse import analyse, analyse_units
 from abtest.analysis.metrics import days_of, load_metrics
-from abtest.statistics import cuped
+from abtest.statistics import cuped, quantile
 from abtest.statistics.moments import Moments
 from abtest.types import AnalysisPlan, Metric, Readout
 from bakeoff.records import from_json, to_json
@@ -205,6 +205,9 @@ def test_short_forms_of_a_definition_are_spelled_out() -> None:
         ({"kind": "quantile", "quantile": 90}, "quantile must lie strictly between 0 and 1, got 90"),
         ({"kind": "quantile", "quantile": 0.9, "cap": 3}, "a quantile needs no cap"),
         ({"kind": "quantile", "quantile": 0.9, "covariate": "x"}, "cannot be adjusted for a covariate"),
+        ({"per": "event"}, "per event is for a quantile of <kind>.value, got a mean"),
+        ({"kind": "quantile", "quantile": 0.5, "per": "event"}, "per event is for a quantile of <kind>.value, got buy"),
+        ({"kind": "quantile", "quantile": 0.5, "per": "row"}, "per must be one of unit, event, got 'row'"),
         ({"kind": "retention"}, "give day, 7 for the seventh day"),
         ({"kind": "retention", "day": "x"}, "day must be a time > 0"),
         ({"window": 0}, "window must be a time > 0 such as 7d, 36h or a number of days, got 0"),
@@ -289,3 +292,40 @@ def test_arms_that_differ_in_a_further_covariate_were_not_alike_before() -> None
     checks = {check.name: check for check in analyse_units(experiment(), (metric,), units, as_of=AS_OF).checks}
     assert checks["carry-over"].fatal
     assert "treatment already differed from control in first age" in checks["carry-over"].says
+
+
+def test_a_quantile_of_events_knows_that_those_of_a_unit_are_alike() -> None:
+    rng = np.random.default_rng(11)
+    shown, done, values, whose = [], [], ([], []), ([], [])
+    for u in range(400):
+        arm, slow = u % 2, rng.lognormal(0.0, 0.8)
+        shown.append(exposure(f"u{u}", ("control", "treatment")[arm], 1))
+        done.append(outcome(f"u{u}", "wait", 0.5, 99.0))  # before the first exposure: not counted
+        for i in range(1 + rng.poisson(6)):
+            value = float(slow * rng.lognormal(0.0, 0.2))
+            done.append(outcome(f"u{u}", "wait", 2 + i, value))
+            values[arm].append(value)
+            whose[arm].append(u)
+    shown += [exposure("both", "control", 1), exposure("both", "treatment", 2)]
+    done.append(outcome("both", "wait", 3, 1e6))
+    metric = Metric(name="slow", kind="quantile", quantile=0.75, per="event", numerator="wait.value")
+    single = read(shown, done, metric)
+    arms = [quantile.Rows(values=np.array(v), units=np.array(w)) for v, w in zip(values, whose, strict=True)]
+    expected = quantile.effect(arms[0], arms[1], 0.95, 0.75)
+    effect = single.effects[0].effect
+    assert (effect.control, effect.treatment) == pytest.approx((expected.control, expected.treatment), rel=1e-12)
+    assert effect.ci == pytest.approx(expected.ci, rel=1e-9)
+    assert effect.p_value == pytest.approx(expected.p_value, rel=1e-7)
+    alone = quantile.effect(*(quantile.Rows(values=arm.values) for arm in arms), 0.95, 0.75)
+    assert effect.se > 1.5 * alone.se  # as if each event were a unit of its own
+    assert [comparison.day is not None for comparison in single.daily] == [True]
+
+
+def test_a_quantile_of_events_that_never_came_has_a_reason() -> None:
+    metric = Metric(name="slow", kind="quantile", quantile=0.5, per="event", numerator="wait.value")
+    effect = read(ARMS, [], metric).effects[0].effect
+    assert np.isnan(effect.p_value)
+    assert effect.reason
+    few = read(ARMS, [outcome("a", "wait", 1, 3.0)], metric).effects[0].effect
+    assert few.control == 3.0
+    assert np.isnan(few.p_value)
