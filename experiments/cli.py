@@ -458,22 +458,30 @@ def config_check(config: ConfigFile, data: Folder = None, settings: Settings = N
 
 
 @models_app.command("list")
-def models_list() -> None:
-    """List the models that a variant can name, with their parameters."""
-    import dataclasses
-    import inspect
+def models_list(
+    family: Annotated[str | None, typer.Option(help="Only this family, such as neighbourhood or neural.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the models that a variant can name: family, what they need, whom they serve, who described them.
 
-    from bakeoff.catalogue import lookup
-    from experiments import show
-    from recsys.models import MODELS
+    Example: `bakeoff models list --family sequence`
+    """
+    from experiments import show_models
 
-    rows = []
-    for name in MODELS:
-        model = lookup(MODELS, name, "model")
-        fields = [f for f in dataclasses.fields(model) if f.init]
-        params = ", ".join(f.name if f.default is dataclasses.MISSING else f"{f.name}={f.default}" for f in fields)
-        rows.append((name, (inspect.getdoc(model) or "").split("\n\n")[0].replace("\n", " "), params))
-    show.models(console, rows)
+    show_models.catalogue(console, show_models.entries(family), as_json)
+
+
+@models_app.command("describe")
+def models_describe(
+    model: Annotated[str, typer.Argument(help="Its name; `bakeoff models list` shows them.")], as_json: AsJson = False
+) -> None:
+    """Tell how one model works, its parameters with their defaults, and its search space.
+
+    Example: `bakeoff models describe ease`
+    """
+    from experiments import show_models
+
+    show_models.description(console, show_models.entry(model), as_json)
 
 
 @models_app.command("registered")

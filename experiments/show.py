@@ -2,7 +2,7 @@
 
 import json
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -235,16 +235,6 @@ def quality(console: Console, report: Quality, as_json: bool = False) -> None:
         for sentence in problem.sentences(3):
             console.print(sentence, markup=False, highlight=False, soft_wrap=True)
     return None
-
-
-def models(console: Console, rows: Iterable[tuple[str, str, str]]) -> None:
-    """The catalogue of models: name, what it is, parameters with defaults."""
-    table = Table(title="Models")
-    for column in ("model", "what it is", "parameters"):
-        table.add_column(column)
-    for name, meaning, params in rows:
-        table.add_row(name, escape(meaning), escape(params))
-    console.print(table)
 
 
 def _response(report: FitReport) -> list[str]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from recsys.data.dataset import Dataset
 from recsys.data.queries import Queries
 from recsys.data.recommendations import Recommendations
-from recsys.models.base import Recommender, State, Watch, check_real, check_whole, create
+from recsys.models.base import Family, Recommender, State, Watch, check_real, check_whole, create
 from recsys.ranking import top_k
 from recsys.recommend import recommend
 
@@ -54,6 +54,8 @@ class Fusion(Recommender):
     """
 
     name: ClassVar[str] = "fusion"
+    family: ClassVar[Family] = "ensemble"
+    source: ClassVar[str] = "Cormack, Clarke & Buettcher 2009"
 
     parts: list[dict[str, Any]]
     weights: list[float] | None = None

@@ -13,6 +13,7 @@ from scipy.sparse import csr_matrix
 from recsys.data.dataset import Dataset
 from recsys.data.queries import Queries
 from recsys.models.base import (
+    Family,
     Recommender,
     State,
     Watch,
@@ -38,6 +39,9 @@ class ALS(Recommender):
     """
 
     name: ClassVar[str] = "als"
+    family: ClassVar[Family] = "factorisation"
+    source: ClassVar[str] = "Hu, Koren & Volinsky 2008"
+    needs: ClassVar[tuple[str, ...]] = ("train",)
     arrays: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "item_factors": ("n_items", "n_factors"),
         "known_items": ("n_items",),

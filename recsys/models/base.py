@@ -22,6 +22,9 @@ from recsys.models import MODELS
 State = dict[str, NDArray[Any]]
 Watch = Callable[[int, "Recommender"], None]
 """Called after each epoch with its number (from 1) and the model as it is; may raise to stop the fit."""
+Family = Literal[
+    "non-personal", "neighbourhood", "linear", "spectral", "factorisation", "neural", "sequence", "content", "ensemble"
+]
 Weighting = Literal["binary", "weight"]
 """What an interaction counts: 1 (each pair of user and item once), or the sum of its weights."""
 
@@ -35,6 +38,11 @@ class Recommender(ABC):
 
     name: ClassVar[str]
     """The model's name in MODELS."""
+    family: ClassVar[Family]
+    source: ClassVar[str]
+    """Who described it, or its idea in a few words."""
+    needs: ClassVar[tuple[str, ...]] = ()
+    """The extras of this package without which it cannot be fitted."""
     folds_in: ClassVar[bool] = True
     """Whether a user unknown in training, but with a history in the query, gets scores of his own."""
     scores_new_items: ClassVar[bool] = False

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from recsys.data.dataset import Dataset
 from recsys.data.queries import Queries
-from recsys.models.base import Recommender, Watch, check_real, check_whole, training_likes
+from recsys.models.base import Family, Recommender, Watch, check_real, check_whole, training_likes
 
 
 @dataclass
@@ -23,6 +23,9 @@ class BPR(Recommender):
     """
 
     name: ClassVar[str] = "bpr"
+    family: ClassVar[Family] = "factorisation"
+    source: ClassVar[str] = "Rendle et al. 2009"
+    needs: ClassVar[tuple[str, ...]] = ("train",)
     folds_in: ClassVar[bool] = False
     arrays: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "user_factors": ("n_users", "n_factors + 1"),

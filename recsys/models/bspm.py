@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from recsys.models.base import check_real, check_whole
+from recsys.models.base import Family, check_real, check_whole
 from recsys.models.spectral import GraphFilter
 
 
@@ -22,6 +22,8 @@ class BSPM(GraphFilter):
     """
 
     name: ClassVar[str] = "bspm"
+    family: ClassVar[Family] = "spectral"
+    source: ClassVar[str] = "Choi et al. 2023"
 
     ideal: float = 0.2
     time: float = 2.5

@@ -10,7 +10,7 @@ from scipy.sparse import csr_matrix
 from recsys.data.dataset import Dataset
 from recsys.data.queries import Queries
 from recsys.data.sessions import session_numbers
-from recsys.models.base import Watch, check_choice, check_real, check_whole, likes, query_likes, training_likes
+from recsys.models.base import Family, Watch, check_choice, check_real, check_whole, likes, query_likes, training_likes
 from recsys.models.sparse import ItemToItem, nearest, rows_of, sums
 
 Measure = Literal["confidence", "lift"]
@@ -34,6 +34,9 @@ class CrossSell(ItemToItem):
     """
 
     name: ClassVar[str] = "cross_sell"
+    family: ClassVar[Family] = "neighbourhood"
+    source: ClassVar[str] = "Agrawal, Imielinski & Swami 1993"
+    needs: ClassVar[tuple[str, ...]] = ("train",)
 
     neighbours: int = 100
     measure: Measure = "confidence"

@@ -11,6 +11,7 @@ from scipy.sparse import csr_matrix
 from recsys.data.dataset import Dataset
 from recsys.data.queries import Queries
 from recsys.models.base import (
+    Family,
     Recommender,
     Watch,
     Weighting,
@@ -43,6 +44,8 @@ class EASE(Recommender):
     """
 
     name: ClassVar[str] = "ease"
+    family: ClassVar[Family] = "linear"
+    source: ClassVar[str] = "Steck 2019"
     arrays: ClassVar[Mapping[str, tuple[str, ...]]] = {"weights": ("n_items", "n_items"), "known_items": ("n_items",)}
 
     regularization: float = 100.0

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from recsys.models.base import check_real
+from recsys.models.base import Family, check_real
 from recsys.models.spectral import GraphFilter
 
 
@@ -20,6 +20,8 @@ class GFCF(GraphFilter):
     """
 
     name: ClassVar[str] = "gfcf"
+    family: ClassVar[Family] = "spectral"
+    source: ClassVar[str] = "Shen et al. 2021"
 
     alpha: float = 0.3
 

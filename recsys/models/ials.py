@@ -11,6 +11,7 @@ from scipy.sparse import csr_matrix
 from recsys.data.dataset import Dataset
 from recsys.data.queries import Queries
 from recsys.models.base import (
+    Family,
     Recommender,
     State,
     Watch,
@@ -48,6 +49,8 @@ class IALS(Recommender):
     """
 
     name: ClassVar[str] = "ials"
+    family: ClassVar[Family] = "factorisation"
+    source: ClassVar[str] = "Rendle et al. 2022"
     arrays: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "item_factors": ("n_items", "n_factors"),
         "spectrum": ("n_factors",),

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from recsys.data.dataset import Dataset
-from recsys.models.base import Watch, check_choice, check_real, check_whole, training_likes
+from recsys.models.base import Family, Watch, check_choice, check_real, check_whole, training_likes
 from recsys.models.sparse import ItemToItem, nearest, rows_of, sums, with_data
 
 Similarity = Literal["cosine", "tfidf", "bm25"]
@@ -42,6 +42,9 @@ class ItemKNN(ItemToItem):
     """
 
     name: ClassVar[str] = "item_knn"
+    family: ClassVar[Family] = "neighbourhood"
+    source: ClassVar[str] = "Sarwar et al. 2001; Deshpande & Karypis 2004"
+    needs: ClassVar[tuple[str, ...]] = ("train",)
 
     neighbours: int = 100
     similarity: Similarity = "cosine"

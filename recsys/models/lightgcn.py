@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from recsys.data.dataset import Dataset
 from recsys.data.queries import Queries
-from recsys.models.base import check_choice, check_real, check_whole, query_likes, training_likes
+from recsys.models.base import Family, check_choice, check_real, check_whole, query_likes, training_likes
 from recsys.models.neural.batches import Pairs
 from recsys.models.neural.loop import Batch, Neural
 
@@ -35,6 +35,8 @@ class LightGCN(Neural):
     """
 
     name: ClassVar[str] = "lightgcn"
+    family: ClassVar[Family] = "neural"
+    source: ClassVar[str] = "He et al. 2020; Wu et al. 2022"
 
     batch_size: int = 8192
     learning_rate: float = 0.01

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from recsys.data.dataset import Dataset
 from recsys.data.interactions import Interactions
 from recsys.data.queries import Queries
-from recsys.models.base import Recommender, Watch, check_real
+from recsys.models.base import Family, Recommender, Watch, check_real
 
 _DAY = 86_400  # seconds, the unit of Interactions.time
 _MOST_SEGMENTS = 1_000
@@ -32,6 +32,8 @@ class Popularity(Recommender):
     """
 
     name: ClassVar[str] = "popularity"
+    family: ClassVar[Family] = "non-personal"
+    source: ClassVar[str] = "Cremonesi, Koren & Turrin 2010"
     arrays: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "popularity": ("1 + n_segments", "n_items"),
         "segments": ("n_users",),

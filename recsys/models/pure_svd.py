@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from recsys.data.dataset import Dataset
-from recsys.models.base import Watch, check_whole, training_likes
+from recsys.models.base import Family, Watch, check_whole, training_likes
 from recsys.models.sparse import sums
 from recsys.models.spectral import SpectralModel, right_singular_vectors
 
@@ -24,6 +24,8 @@ class PureSVD(SpectralModel):
     """
 
     name: ClassVar[str] = "pure_svd"
+    family: ClassVar[Family] = "spectral"
+    source: ClassVar[str] = "Cremonesi, Koren & Turrin 2010"
     arrays: ClassVar[Mapping[str, tuple[str, ...]]] = {"vectors": ("n_items", "rank"), "known_items": ("n_items",)}
 
     factors: int = 64

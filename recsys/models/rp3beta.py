@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from recsys.data.dataset import Dataset
-from recsys.models.base import Watch, check_choice, check_real, check_whole, training_likes
+from recsys.models.base import Family, Watch, check_choice, check_real, check_whole, training_likes
 from recsys.models.sparse import ItemToItem, nearest, rows_of, sums, with_data
 
 Side = Literal["scored", "history"]
@@ -28,6 +28,9 @@ class RP3Beta(ItemToItem):
     """
 
     name: ClassVar[str] = "rp3beta"
+    family: ClassVar[Family] = "neighbourhood"
+    source: ClassVar[str] = "Paudel et al. 2017"
+    needs: ClassVar[tuple[str, ...]] = ("train",)
 
     neighbours: int = 400
     alpha: float = 0.75

@@ -13,6 +13,7 @@ from recsys.data.interactions import Interactions
 from recsys.data.queries import Queries
 from recsys.data.sessions import session_numbers
 from recsys.models.base import (
+    Family,
     Recommender,
     Watch,
     Weighting,
@@ -43,6 +44,9 @@ class SessionKNN(Recommender):
     """
 
     name: ClassVar[str] = "session_knn"
+    family: ClassVar[Family] = "sequence"
+    source: ClassVar[str] = "Jannach & Ludewig 2017"
+    needs: ClassVar[tuple[str, ...]] = ("train",)
     arrays: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "indptr": ("n_sessions + 1",),
         "indices": ("n_likes",),

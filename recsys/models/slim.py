@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csc_matrix, csr_matrix
 
+from recsys.compiled import compiled
 from recsys.data.dataset import Dataset
-from recsys.models.base import Watch, check_real, check_whole, training_likes
-from recsys.models.sparse import ItemToItem, compiled, nearest, rows_of, sums
+from recsys.models.base import Family, Watch, check_real, check_whole, training_likes
+from recsys.models.sparse import ItemToItem, nearest, rows_of, sums
 
 _TOLERANCE = 1e-3
 """A round that moves no weight by more ends the descent: weights are of order .1."""
@@ -30,6 +31,9 @@ class SLIM(ItemToItem):
     """
 
     name: ClassVar[str] = "slim"
+    family: ClassVar[Family] = "linear"
+    source: ClassVar[str] = "Ning & Karypis 2011"
+    needs: ClassVar[tuple[str, ...]] = ("train",)
 
     l1: float = 1.0
     l2: float = 10.0

@@ -11,7 +11,7 @@ from scipy.sparse import csr_matrix
 from recsys.data.dataset import Dataset
 from recsys.data.interactions import Interactions
 from recsys.data.queries import Queries
-from recsys.models.base import Watch, check_real, check_whole, query_likes, training_likes
+from recsys.models.base import Family, Watch, check_real, check_whole, query_likes, training_likes
 from recsys.models.sparse import ItemToItem, rows_of, sums
 
 
@@ -27,6 +27,8 @@ class Transitions(ItemToItem):
     """
 
     name: ClassVar[str] = "transitions"
+    family: ClassVar[Family] = "sequence"
+    source: ClassVar[str] = "Shani, Heckerman & Brafman 2005"
 
     decay: float = 0.6
     window: int = 3

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from recsys.data.dataset import Dataset
 from recsys.data.interactions import Interactions
 from recsys.data.queries import Queries
-from recsys.models.base import Recommender, Watch, check_real, training_likes
+from recsys.models.base import Family, Recommender, Watch, check_real, training_likes
 
 
 @dataclass
@@ -30,6 +30,8 @@ class Trending(Recommender):
     """
 
     name: ClassVar[str] = "trending"
+    family: ClassVar[Family] = "non-personal"
+    source: ClassVar[str] = "a Poisson surge in the last days"
     arrays: ClassVar[Mapping[str, tuple[str, ...]]] = {"trend": ("n_items",)}
 
     half_life_days: float = 7.0

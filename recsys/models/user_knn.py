@@ -11,6 +11,7 @@ from scipy.sparse import csr_matrix
 from recsys.data.dataset import Dataset
 from recsys.data.queries import Queries
 from recsys.models.base import (
+    Family,
     Recommender,
     Watch,
     Weighting,
@@ -44,6 +45,9 @@ class UserKNN(Recommender):
     """
 
     name: ClassVar[str] = "user_knn"
+    family: ClassVar[Family] = "neighbourhood"
+    source: ClassVar[str] = "Herlocker et al. 1999"
+    needs: ClassVar[tuple[str, ...]] = ("train",)
     arrays: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "indptr": ("n_users + 1",),
         "indices": ("n_likes",),

@@ -1,9 +1,10 @@
 """What every registered model must do. To register a model is to be tested here."""
 
 import dataclasses
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from bakeoff.catalogue import lookup
 from recsys.data.dataset import Dataset
 from recsys.data.queries import Queries
 from recsys.models import MODELS
-from recsys.models.base import Recommender, create, load, save
+from recsys.models.base import Family, Recommender, create, load, save
 from recsys.recommend import recommend
 from tests.worlds import checkerboard, dataset, random_market
 
@@ -26,6 +27,7 @@ PARAMS: dict[str, dict[str, Any]] = {
     "cross_sell": {"pause_hours": 10_000.0},  # its rows are days apart, and so its baskets
     "pure_svd": {"factors": 2},  # with as many as there are items it repeats the history
     "session_knn": {"pause_hours": 10_000.0},
+    "biased_mf": {"factors": 8, "patience": 0, "epochs": 30, "learning_rate": 0.05, "regularization": 0.0},
     "lightgcn": {"factors": 8, "patience": 0, "epochs": 30},
     "fusion": {"parts": [{"model": "item_knn"}, {"model": "popularity"}], "weights": [1.0, 0.25]},
 }
@@ -37,7 +39,7 @@ EQUIVARIANT = ["popularity", "trending", "item_knn", "user_knn", "rp3beta", "ses
 # linear in the history: what came last can count more
 DECAYING = [name for name in MODELS if "decay" in {f.name for f in dataclasses.fields(lookup(MODELS, name, "model"))}]
 # how often they go over the data: models that a watcher can follow
-EPOCHS = {"als": "iterations", "bpr": "iterations", "ials": "iterations", "lightgcn": "epochs"}
+EPOCHS = {"als": "iterations", "bpr": "iterations", "ials": "iterations", "biased_mf": "epochs", "lightgcn": "epochs"}
 N_USERS, N_ITEMS = 30, 20
 SEARCH = Path(__file__).parents[2] / "configs" / "search"
 
@@ -271,6 +273,15 @@ def test_other_item_numbers_give_the_same_scores(name: str, market: Dataset, rng
     scores = create(name).fit(market).score(ask(market, everyone))
     renamed = create(name).fit(other).score(ask(other, everyone))
     np.testing.assert_allclose(renamed[:, renumbered], scores, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", sorted(MODELS))
+def test_the_catalogue_tells_family_source_and_needs(name: str) -> None:
+    model = lookup(MODELS, name, "model")
+    extras = tomllib.loads((SEARCH.parents[1] / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert model.family in get_args(Family)
+    assert len(model.source) > 5
+    assert set(model.needs) <= set(extras)
 
 
 def test_every_model_has_a_search_space_of_its_own_parameters() -> None:

@@ -227,6 +227,18 @@ def test_the_catalogue_of_models_is_shown(bakeoff: Bakeoff) -> None:
     assert said.code == 0
     for name in ("popularity", "item_knn", "als", "bpr", "fusion"):
         assert name in said.out
+    one_family = json.loads(bakeoff("models", "list", "--family", "spectral", "--json").out)
+    assert {row["name"] for row in one_family} == {"pure_svd", "gfcf", "bspm"}
+    assert "spectral" in bakeoff("models", "list", "--family", "spectrum").err
+
+
+def test_one_model_is_described_with_its_parameters(bakeoff: Bakeoff) -> None:
+    said = bakeoff("models", "describe", "ease")
+    assert "regularization" in said.out
+    assert "Steck 2019" in said.out
+    unknown = bakeoff("models", "describe", "eas")
+    assert unknown.code == 2
+    assert "did you mean 'ease'?" in unknown.err
 
 
 # --- after the line has run ---
