@@ -20,12 +20,13 @@ class HeldOut:
     """The last likes of some users, for early stopping.
 
     rest: the data set without them; queries: those users, with the histories that are left; items (n,): what each of
-    them liked last.
+    them liked last; weights (n,): what that like weighed.
     """
 
     rest: Dataset
     queries: Queries
     items: NDArray[np.int32]
+    weights: NDArray[np.float32]
 
     @classmethod
     def of(cls, dataset: Dataset, seed: int) -> Self | None:
@@ -38,9 +39,10 @@ class HeldOut:
         users = np.sort(np.random.default_rng(seed).permutation(several)[:_USERS])
         last = _last_liked(dataset, liked)[users]
         target = np.full(len(dataset.users), -1, np.int32)
-        target[users] = last
+        target[users] = rows.item[last]
         rest = dataset.keep(rows.where(rows.item != target[rows.user]))
-        return cls(rest=rest, queries=Queries.of(rest.interactions, users), items=last)
+        queries = Queries.of(rest.interactions, users)
+        return cls(rest=rest, queries=queries, items=rows.item[last], weights=rows.weight[last])
 
     def value(self, model: Recommender, block: int = 256) -> float:
         """The mean of 1 / log2(1 + rank) of the held-out item among the unseen ones; 0 where it has no score."""
@@ -56,13 +58,23 @@ class HeldOut:
             gains[start : start + block] = np.where(np.isnan(own), 0, 1 / np.log2(1 + rank))
         return float(gains.mean())
 
+    def squared_error(self, model: Recommender, block: int = 256) -> float:
+        """The mean of (weight - score)^2 over the items that have a score, for models whose scores are ratings."""
+        errors = self.weights.astype(np.float64)
+        for start in range(0, len(self.items), block):
+            rows = slice(start, start + block)
+            scores = model.score(self.queries.block(rows.start, rows.stop))
+            errors[rows] -= scores[np.arange(len(scores)), self.items[rows]]
+        scored = errors[~np.isnan(errors)]
+        return float((scored**2).mean()) if len(scored) else float("nan")
 
-def _last_liked(dataset: Dataset, liked: csr_matrix) -> NDArray[np.int32]:
-    """(n_users,) the item of each user's latest row whose summed weight is positive, -1 for none."""
+
+def _last_liked(dataset: Dataset, liked: csr_matrix) -> NDArray[np.int64]:
+    """(n_users,) the place of each user's latest row of weight > 0 whose summed weight is positive too, -1 for none."""
     rows = dataset.interactions
     cells = np.repeat(np.arange(liked.shape[0]), np.diff(liked.indptr)) * liked.shape[1] + liked.indices
     own = rows.user.astype(np.int64) * rows.n_items + rows.item
-    positive = np.isin(own, cells)
-    last = np.full(rows.n_users, -1, np.int32)
-    last[rows.user[positive]] = rows.item[positive]  # rows are sorted by time: the latest one stays
+    places = np.flatnonzero(np.isin(own, cells) & (rows.weight > 0))
+    last = np.full(rows.n_users, -1, np.int64)
+    last[rows.user[places]] = places  # rows are sorted by time: the latest one stays
     return last
