@@ -99,9 +99,10 @@ def test_every_catalogue_entry_resolves() -> None:
     from bakeoff.catalogue import lookup
     from recsys.data.sources import SOURCES
     from recsys.encoders import ENCODERS
+    from recsys.index import INDEXES
     from recsys.metrics import CATALOGUE_METRICS, METRICS
     from recsys.models import MODELS
 
-    for table in (MODELS, METRICS, CATALOGUE_METRICS, SOURCES, ENCODERS, LOGS, METHODS):
+    for table in (MODELS, METRICS, CATALOGUE_METRICS, SOURCES, ENCODERS, INDEXES, LOGS, METHODS):
         for name in table:
             assert callable(lookup(table, name, "entry"))

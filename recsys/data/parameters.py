@@ -31,3 +31,9 @@ def check_keys(given: Iterable[str], allowed: Iterable[str], what: str) -> None:
             nearest = difflib.get_close_matches(str(key), known, n=1)
             hint = f"; did you mean {nearest[0]!r}?" if nearest else ";"
             raise ValueError(f"{what} has no parameter {key!r}{hint} it has: {', '.join(known) or 'none'}")
+
+
+def check_whole(name: str, value: int, least: int) -> None:
+    """Refuse a parameter that is no integer or below `least`."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise ValueError(f"{name} must be an integer >= {least}, got {value!r}")

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.data.dataset import Features
+from recsys.data.parameters import check_whole
 from recsys.encoders.base import Encoder, texts_of
 
 
@@ -31,9 +32,7 @@ class Sentence(Encoder):
     def __post_init__(self) -> None:
         super().__post_init__()
         for name in ("batch", "threads"):
-            value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise ValueError(f"{name} of encoder 'sentence' must be an integer >= 1, got {value!r}")
+            check_whole(f"{name} of encoder 'sentence'", getattr(self, name), 1)
 
     def _encode(self, features: Features) -> NDArray[np.floating]:
         texts, place = np.unique(texts_of(features), return_inverse=True)

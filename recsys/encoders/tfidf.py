@@ -7,6 +7,7 @@ import numpy as np
 from scipy.sparse import csr_matrix
 
 from recsys.data.dataset import Features
+from recsys.data.parameters import check_whole
 from recsys.encoders.base import Encoder, texts_of
 
 
@@ -25,9 +26,7 @@ class TfIdf(Encoder):
     def __post_init__(self) -> None:
         super().__post_init__()
         for name in ("ngrams", "min_items"):
-            value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise ValueError(f"{name} of encoder 'tfidf' must be an integer >= 1, got {value!r}")
+            check_whole(f"{name} of encoder 'tfidf'", getattr(self, name), 1)
 
     def _encode(self, features: Features) -> csr_matrix:
         try:

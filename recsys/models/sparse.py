@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
+from recsys.compiled import compiled
 from recsys.data.queries import Queries
 from recsys.models.base import Recommender, Weighting, check_choice, check_real, query_likes
 
@@ -88,17 +88,6 @@ def nearest(
         parts.append(choose(rows, own[rows].astype(np.int64), block.indptr, block.indices, block.data, k))
     row, column, value = (np.concatenate(part) for part in zip(*parts, strict=True))
     return csr_matrix((value, (row, column)), shape=(left.shape[0], right.shape[1]))
-
-
-@cache
-def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The function as machine code by numba, made at its first call and kept on disk."""
-    try:
-        import numba
-    except ImportError as missing:
-        raise ImportError("models of neighbours and slim need numba: pip install 'bakeoff[train]'") from missing
-    machine_code: Callable[..., Any] = numba.njit(nogil=True, cache=True)(function)
-    return machine_code
 
 
 def with_data(matrix: csr_matrix, data: NDArray[np.floating]) -> csr_matrix:

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_matrix
 
+from recsys.compiled import compiled
 from recsys.data.queries import Queries
-from recsys.models import als, sparse
+from recsys.models import als
 from recsys.models.base import create, likes, query_likes
 from tests.worlds import checkerboard, dataset, random_market
 
@@ -42,7 +43,7 @@ def test_missing_library_is_named_with_the_cure(name: str, monkeypatch: pytest.M
 
 @pytest.mark.parametrize("name", ["item_knn", "slim"])
 def test_missing_numba_is_named_with_the_cure(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    sparse.compiled.cache_clear()
+    compiled.cache_clear()
     monkeypatch.setitem(sys.modules, "numba", None)
     data, _ = checkerboard()
     with pytest.raises(ImportError, match=r"need numba: pip install 'bakeoff\[train\]'"):
