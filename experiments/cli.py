@@ -237,6 +237,49 @@ def analyse(
 
 
 @app.command()
+def plan(
+    history: Annotated[
+        str, typer.Argument(metavar="EXPERIMENT|FILE.yaml", help="A past experiment, or a file that names a table.")
+    ],
+    lift: Annotated[float, typer.Option(help="The lift to find, 0.05 = 5%; with a margin, the true one.")] = 0.05,
+    metric: Annotated[str | None, typer.Option(help="Only this metric.")] = None,
+    shares: Annotated[str, typer.Option(help="Of the arms, control first, as in 50:50 or 2:1:1.")] = "50:50",
+    looks: Annotated[str, typer.Option(help="once, planned (daily, by --spending) or any (always valid).")] = "once",
+    spending: Annotated[str, typer.Option(help="obrien_fleming, pocock, kim_demets_1 to 3.")] = "obrien_fleming",
+    power: Annotated[float, typer.Option(help="The chance to find the lift.")] = 0.8,
+    alpha: Annotated[float, typer.Option(help="The chance of a false alarm.")] = 0.05,
+    cluster: Annotated[float, typer.Option(help="Units per randomised cluster.")] = 1.0,
+    intraclass: Annotated[float, typer.Option(help="How alike the units of a cluster are, 0 to 1.")] = 0.0,
+    margin: Annotated[float | None, typer.Option(help="Plan to exclude a loss of so much: 0.02 = 2%.")] = None,
+    days: Annotated[int, typer.Option(help="Also: what so many days can find.")] = 14,
+    cuped: Annotated[bool, typer.Option(help="Count on what covariates saved in the past.")] = True,
+    home: HomeFolder = None,
+    as_json: AsJson = False,
+) -> None:
+    """Plan the next experiment from a past one: units, days, and the smallest lift that some days find.
+
+    Examples: `bakeoff plan demo-v2-vs-v1 --lift 0.02 --looks planned`,
+    `bakeoff plan configs/analyses/cookie_cats.yaml --metric retention_7 --shares 80:20`
+    """
+    from experiments import histories, plans, show_plan
+
+    from_file = history.endswith((".yaml", ".yml"))
+    found = histories.of_file(Path(history)) if from_file else histories.of_experiment(_home(home), history)
+    wanted = plans.design(
+        shares=histories.shares_of(shares),
+        looks=histories.looks_of(looks),
+        spending=spending,
+        power=power,
+        alpha=alpha,
+        cluster=cluster,
+        intraclass=intraclass,
+        margin=margin,
+    )
+    found = histories.chosen(found, metric)
+    show_plan.plan(console, found, wanted, lift, days, cuped=cuped, as_json=as_json)
+
+
+@app.command()
 def decide(experiment: Key, home: HomeFolder = None, as_json: AsJson = False) -> None:
     """Turn the experiment's data into a verdict with reasons, by the rule in its configuration.
 

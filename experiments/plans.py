@@ -2,14 +2,15 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from abtest.analysis.readout import moments_of
 from abtest.statistics import planning
 from abtest.statistics.planning import Baseline, Design
-from abtest.types import Metric, Readout, Sample
+from abtest.statistics.spending import DEFAULT
+from abtest.types import Comparison, Metric, Readout, Sample
 from experiments.store import Record
 
 POINTS = 60
@@ -53,14 +54,21 @@ class Reach:
 
 def pasts(record: Record, arrivals: Sequence[int]) -> tuple[Past, ...]:
     """The metrics of a past experiment that can be planned from; arrivals: from abtest.analysis.traffic."""
-    readout = record.readout
-    if readout is None:
-        return ()
-    metrics = {metric.name: metric for metric in record.definition.metrics}
+    return of_readout(record.readout, record.definition.metrics, arrivals) if record.readout else ()
+
+
+def of_readout(readout: Readout, metrics: Sequence[Metric], arrivals: Sequence[int] = ()) -> tuple[Past, ...]:
+    """The same of any readout, such as that of a table of units, which has no arrivals."""
+    known = {metric.name: metric for metric in metrics}
     found = [
-        _past(readout, metrics[sample.metric], sample, tuple(arrivals))
+        _past(readout, known[sample.metric], sample, tuple(arrivals))
         for sample in readout.samples
-        if sample.variant == readout.control and sample.metric in metrics and "numerator" in sample.columns
+        if sample.variant == readout.control and sample.metric in known and "numerator" in sample.columns
+    ]
+    found += [
+        _of_effect(readout, comparison, tuple(arrivals))
+        for comparison in readout.effects
+        if comparison.metric.kind == "quantile" and comparison.variant == readout.arms[1].variant
     ]
     return tuple(one for one in found if math.isfinite(one.baseline.variance) and one.baseline.value != 0)
 
@@ -72,18 +80,38 @@ def design(
     power: float = 0.8,
     alpha: float = 0.05,
     variance_saved: float = 0.0,
+    shares: Sequence[float] = (),
+    spending: str = DEFAULT,
+    cluster: float = 1.0,
+    intraclass: float = 0.0,
+    margin: float | None = None,
 ) -> Design:
-    """A test of `arms` equal shares, every treatment against the control, corrected by Dunnett where there are many."""
+    """A test of every treatment against the control, corrected by Dunnett where there are many.
+
+    arms: of equal shares, unless `shares` (control first) are given; the rest as in `Design`.
+    """
     if arms < 2:
         raise ValueError(f"a test needs two arms or more, got {arms}")
+    total = sum(shares)
+    parts = tuple(share / total for share in shares) if total > 0 else (1.0 / arms,) * arms
     return Design(
         alpha=alpha,
         power=power,
-        shares=(1.0 / arms,) * arms,
-        comparisons="dunnett" if arms > 2 else "one",
+        shares=parts,
+        comparisons="dunnett" if len(parts) > 2 else "one",
         looks=looks,
+        spending=spending,
         variance_saved=variance_saved,
+        cluster=cluster,
+        intraclass=intraclass,
+        margin=margin,
     )
+
+
+def saving(past: Past, wanted: Design) -> Design:
+    """The design with what the metric's covariates saved in the past, where they saved anything."""
+    saved = past.variance_saved
+    return replace(wanted, variance_saved=saved) if saved > 0 else wanted
 
 
 def forecast(past: Past, wanted: Design, lift: float, share: float = 1.0) -> Forecast:
@@ -95,7 +123,8 @@ def forecast(past: Past, wanted: Design, lift: float, share: float = 1.0) -> For
 def reach(past: Past, wanted: Design, days: int, share: float = 1.0) -> Reach:
     """The smallest lift that `days` of traffic find with the design's power."""
     units = units_in(past, days, share)
-    return Reach(days=days, units=units, lift=planning.detectable_lift(wanted, past.baseline, units))
+    lift = math.nan if math.isnan(units) else planning.detectable_lift(wanted, past.baseline, units)
+    return Reach(days=days, units=units, lift=lift)
 
 
 def power_curve(past: Past, wanted: Design, units: float, widest: float) -> list[tuple[float, float]]:
@@ -144,6 +173,21 @@ def _past(readout: Readout, metric: Metric, sample: Sample, arrivals: tuple[int,
         baseline=Baseline.of(plain, proportion=metric.kind == "proportion"),
         units=sample.units,
         variance_saved=_saved(readout, metric),
+        arrivals=arrivals,
+    )
+
+
+def _of_effect(readout: Readout, comparison: Comparison, arrivals: tuple[int, ...]) -> Past:
+    """What has no Moments (a quantile) is planned from the standard error that its effect had with so many units."""
+    units = {arm.variant: arm.units for arm in readout.arms}
+    control, effect = units[readout.control], comparison.effect
+    parts = sum(1.0 / max(n, 1) for n in (control, units[comparison.variant]))
+    return Past(
+        experiment=readout.experiment,
+        metric=comparison.metric,
+        baseline=Baseline(value=effect.control, variance=effect.se**2 / parts),
+        units=control,
+        variance_saved=math.nan,
         arrivals=arrivals,
     )
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from statsmodels.stats.power import NormalIndPower, TTestIndPower
 
-from abtest.types import Readout, Sample
+from abtest.types import Metric, Readout, Sample
 from experiments import plans
 from experiments.store import Record
 from tests.dashboards.worlds import CONVERSION, REVENUE, definition, readout
@@ -75,6 +75,32 @@ def test_every_further_arm_costs_units() -> None:
     assert needed == sorted(needed)
     with pytest.raises(ValueError, match="two arms or more"):
         plans.design(arms=1)
+
+
+def test_unequal_shares_clusters_and_margins_cost_what_the_design_says() -> None:
+    plain = plans.forecast(past(), plans.design(), 0.05).units
+    unequal = plans.forecast(past(), plans.design(shares=(8, 2)), 0.05).units
+    assert unequal == pytest.approx(plain * (1 / 0.8 + 1 / 0.2) / 4, rel=1e-9)
+    clustered = plans.forecast(past(), plans.design(cluster=21, intraclass=0.05), 0.05).units
+    assert clustered == pytest.approx(2 * plain, rel=1e-9)
+    safe = plans.forecast(past(), plans.design(margin=0.05), 0.0).units
+    assert safe == pytest.approx(plain, rel=1e-3)  # to exclude a loss of 5% takes what finding a lift of 5% takes
+    late = plans.forecast(past(), plans.design(looks="planned", spending="kim_demets_3"), 0.05).units
+    assert plain < late < plans.forecast(past(), plans.design(looks="planned", spending="pocock"), 0.05).units
+
+
+def test_a_quantile_is_planned_from_the_error_that_it_had() -> None:
+    median = Metric(name="median", kind="quantile", quantile=0.5, numerator="seconds")
+    made = measured()
+    effect = replace(made.effects[0].effect, control=10.0, se=0.5)
+    shown = replace(made.effects[0], metric=median, effect=effect, variant=made.arms[1].variant)
+    (found,) = plans.of_readout(replace(made, effects=(shown,)), (median,))
+    units = [arm.units for arm in made.arms[:2]]
+    assert found.baseline.value == 10.0
+    assert found.baseline.variance * (1 / units[0] + 1 / units[1]) == pytest.approx(0.25)
+    # as many units as it had find what is 2.8 of its standard errors away
+    wanted = plans.design(shares=units)
+    assert plans.forecast(found, wanted, 2.8016 * 0.5 / 10).units == pytest.approx(sum(units), rel=1e-3)
 
 
 def test_units_come_as_in_the_past_and_then_at_the_last_weeks_pace() -> None:
