@@ -63,6 +63,10 @@ def open_study(journal: Path, name: str) -> Iterator[optuna.Study]:
         _cut_torn_line(journal)
         kept = storage(journal)
         study = optuna.create_study(study_name=name, storage=kept, direction="maximize", load_if_exists=True)
+        if (done := over(study)) and all(trial.state is TrialState.FAIL for trial in done):
+            # nothing to keep, and the reason (a package that was missing, an error in a model) may be mended by now
+            optuna.delete_study(study_name=name, storage=kept)
+            study = optuna.create_study(study_name=name, storage=kept, direction="maximize")
         for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             # a killed process left it open: back into the queue, with its number and parameters
             kept.set_trial_state_values(trial._trial_id, TrialState.WAITING)

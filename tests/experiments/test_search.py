@@ -44,6 +44,14 @@ def test_a_value_that_is_no_number_is_a_failure_and_ends_nothing(tmp_path: Path)
     assert [value is None for _, _, value in trials] == [False, True, False, False]
 
 
+def test_a_search_in_which_all_failed_is_begun_anew_when_the_reason_is_mended(tmp_path: Path) -> None:
+    journal, untroubled = tmp_path / "s.journal", run(tmp_path / "other.journal", 4)
+    broken = {n: Answer(None, "ImportError: no package") for n in range(4)}
+    assert [value for _, _, value in run(journal, 4, broken)] == [None] * 4
+    assert run(journal, 4) == untroubled
+    assert run(journal, 4, broken) == untroubled  # what succeeded is kept
+
+
 def test_a_line_that_was_torn_off_does_not_spoil_the_journal(tmp_path: Path) -> None:
     whole, torn = tmp_path / "whole.journal", tmp_path / "torn.journal"
     expected = run(whole, 6)
