@@ -39,6 +39,11 @@ class Home:
         return self.root / "studies"
 
     @property
+    def checkpoints(self) -> Path:
+        """Unfinished fits of neural models."""
+        return self.root / "checkpoints"
+
+    @property
     def experiments(self) -> Path:
         """One folder per A/B experiment."""
         return self.root / "experiments"

@@ -4,6 +4,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,18 +12,19 @@ from numpy.typing import NDArray
 from bakeoff import __version__
 from bakeoff.bootstrap import Paired
 from experiments.board import Cell, Leaderboard, Rival, Standing
-from experiments.config import BakeoffConfig
+from experiments.config import BakeoffConfig, EvaluationConfig
+from experiments.fitting import Fits
 from experiments.progress import Progress
 from experiments.tracking import revision
 from experiments.tune import Tuned
 from recsys.data.dataset import Dataset
 from recsys.data.queries import Queries
+from recsys.data.recommendations import Recommendations
 from recsys.data.split import Split
 from recsys.evaluate import score_recommendations
 from recsys.leaderboard import leaderboard
 from recsys.metrics.item_vectors import ItemVectors
 from recsys.metrics.judged import Truth
-from recsys.models.base import create
 from recsys.models.popularity import Popularity
 from recsys.recommend import recommend
 from recsys.scorecard import Scorecard, summary
@@ -45,46 +47,45 @@ def score_all(
     seen: Dataset,
     truth: Dataset,
     vectors: ItemVectors,
+    fits: Fits,
     progress: Progress,
 ) -> dict[str, Scored]:
     """Fit every variant on `seen` and judge it by `truth`, all on the same users."""
     relevant = Truth.of(truth.interactions, seen.interactions)
     if len(relevant.users) == 0:
         raise ValueError(f"nobody in the judging part of {seen.name!r} has anything new to find; choose another split")
+    queries = Queries.of(seen.interactions, relevant.users)
+    fallback, longest = Popularity().fit(seen), max(*config.evaluation.ks, config.evaluation.k)
     scored = {}
     for done, (name, choice) in enumerate(tuned.items()):
-        progress("fit and score", done, len(tuned), name)
-        scored[name] = _score(name, config, choice, seen, relevant, vectors)
+        began = time.perf_counter()
+        tell = partial(progress, "fit and score", done, len(tuned))
+        model = fits.fit(name, config.variants[name].model, choice.params, seen, tell)
+        fitted = time.perf_counter()
+        lists = recommend(model, queries, longest, fallback=fallback)
+        recommended = time.perf_counter()
+        shown = lists.items[:, : config.evaluation.k]
+        scored[name] = Scored(
+            tuned=choice,
+            card=replace(_card(lists, config.evaluation, seen, relevant, vectors), model=name),
+            recommended=np.bincount(shown[shown >= 0], minlength=len(seen.items)).astype(np.int64),
+            fit_seconds=fitted - began,
+            score_seconds=recommended - fitted,
+        )
     progress("fit and score", len(tuned), len(tuned), "")
     return scored
 
 
-def _score(
-    name: str, config: BakeoffConfig, tuned: Tuned, seen: Dataset, relevant: Truth, vectors: ItemVectors
-) -> Scored:
-    settings = config.evaluation
-    ks = sorted({*settings.ks, settings.k})
-    started = time.perf_counter()
-    model = create(config.variants[name].model, **tuned.params).fit(seen)
-    fitted = time.perf_counter()
-    queries = Queries.of(seen.interactions, relevant.users)
-    lists = recommend(model, queries, ks[-1], fallback=Popularity().fit(seen))
-    recommended = time.perf_counter()
-    card = score_recommendations(
+def _card(
+    lists: Recommendations, settings: EvaluationConfig, seen: Dataset, relevant: Truth, vectors: ItemVectors
+) -> Scorecard:
+    return score_recommendations(
         lists,
         relevant,
         seen=seen,
-        ks=ks,
+        ks=sorted({*settings.ks, settings.k}),
         metrics=sorted({*settings.metrics, settings.metric}),
         item_vectors=vectors.values,
-    )
-    shown = lists.items[:, : settings.k]
-    return Scored(
-        tuned=tuned,
-        card=replace(card, model=name),
-        recommended=np.bincount(shown[shown >= 0], minlength=len(seen.items)).astype(np.int64),
-        fit_seconds=fitted - started,
-        score_seconds=recommended - fitted,
     )
 
 

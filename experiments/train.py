@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -14,6 +15,7 @@ from experiments import plots
 from experiments.bench import Bench, workers
 from experiments.board import Leaderboard, Standing
 from experiments.config import CHAMPION, BakeoffConfig
+from experiments.fitting import Fits
 from experiments.home import Home
 from experiments.journal import Event
 from experiments.package import Package
@@ -26,7 +28,7 @@ from recsys.data.dataset import Dataset
 from recsys.data.split import Split
 from recsys.metrics.definitions import DEFINITIONS
 from recsys.metrics.item_vectors import ItemVectors, item_vectors
-from recsys.models.base import create
+from recsys.models.base import Recommender
 from recsys.models.popularity import Popularity
 
 MAX_TRIAL_RUNS = 200
@@ -50,7 +52,9 @@ def tune_all(config: BakeoffConfig, split: Split, home: Home, progress: Progress
 def validate_all(config: BakeoffConfig, split: Split, home: Home, progress: Progress = silent) -> Leaderboard:
     """The standing on validation of every variant with its best parameters; nothing is logged, the test not touched."""
     tuned = tune_all(config, split, home, progress)
-    scored = score_all(config, tuned, split.train, split.validation, item_vectors(split.train), progress)
+    fits = Fits(home, config.name)
+    scored = score_all(config, tuned, split.train, split.validation, item_vectors(split.train), fits, progress)
+    fits.done()
     return rank(config, split, scored, run_id="", at=datetime.now(UTC), judged_on="validation")
 
 
@@ -63,12 +67,14 @@ def bake_off(
         vectors = item_vectors(split.train)
         _describe(parent, config, dataset, split, vectors)
         tuned = tune_all(config, split, home, progress)
-        scored = score_all(config, tuned, split.refit(), split.test, vectors, progress)
+        fits = Fits(home, config.name)
+        scored = score_all(config, tuned, split.refit(), split.test, vectors, fits, progress)
         board = rank(config, split, scored, run_id=parent.id, at=datetime.now(UTC), judged_on="test")
         rows = []
         for done, row in enumerate(board.standings):
-            progress("fit on everything and log", done, len(board.standings), row.variant)
-            rows.append(_log_variant(tracker, parent, config, row, scored[row.variant], dataset))
+            tell = partial(progress, "fit on everything and log", done, len(board.standings))
+            model = fits.fit(row.variant, row.model, row.params, dataset, tell)
+            rows.append(_log_variant(tracker, parent, config, row, scored[row.variant], _package(model, dataset)))
         progress("fit on everything and log", len(rows), len(rows), "")
         board = replace(board, standings=tuple(rows))
         _log_plots(parent, board, scored, dataset, config)
@@ -76,6 +82,7 @@ def bake_off(
             metrics={f"best_{board.metric}": board.best.cells[board.metric].mean}, tags={"best": board.best.variant}
         )
         save_leaderboard(parent, board)
+    fits.done()
     return board
 
 
@@ -138,12 +145,11 @@ def _describe(run: Run, config: BakeoffConfig, dataset: Dataset, split: Split, v
 
 
 def _log_variant(
-    tracker: Tracker, parent: Run, config: BakeoffConfig, row: Standing, scored: Scored, dataset: Dataset
+    tracker: Tracker, parent: Run, config: BakeoffConfig, row: Standing, scored: Scored, package: Package
 ) -> Standing:
     """One child run: parameters, metrics, per-user values, its trials, and the model fitted on everything."""
     with tracker.run(config.name, row.variant, kind="variant", parent=parent) as run:
-        package = _package(row, dataset)
-        model_id, _ = run.model(package, row.variant, dataset.users.ids[:2].tolist())
+        model_id, _ = run.model(package, row.variant, package.users.ids[:2].tolist())
         run.log(
             params={"model": row.model, **row.params},
             metrics={name: cell.mean for name, cell in row.cells.items()},
@@ -167,11 +173,11 @@ def _log_variant(
     return replace(row, run_id=run.id)
 
 
-def _package(row: Standing, dataset: Dataset) -> Package:
-    """The variant fitted on the whole log: what would be served from now on."""
+def _package(model: Recommender, dataset: Dataset) -> Package:
+    """A variant fitted on the whole log: what would be served from now on."""
     titles = dataset.item_features.get("title", dataset.items.ids)
     return Package(
-        model=create(row.model, **row.params).fit(dataset),
+        model=model,
         fallback=Popularity().fit(dataset),
         users=dataset.users,
         items=dataset.items,

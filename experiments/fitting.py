@@ -1,0 +1,33 @@
+"""Fitting a tuned model for good: its epochs are shown, and an interrupted fit goes on where it was."""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from experiments.home import Home
+from recsys.data.dataset import Dataset
+from recsys.models.base import Recommender, create
+
+
+class Fits:
+    """The fits of one bake-off. Their checkpoints stay until `done`: a bake-off that is run again finds them."""
+
+    def __init__(self, home: Home, name: str) -> None:
+        self.folder = home.checkpoints / name
+
+    def fit(
+        self, variant: str, model: str, params: Mapping[str, Any], dataset: Dataset, tell: Callable[[str], None]
+    ) -> Recommender:
+        """The model fitted on the data set; `tell` hears of the variant, and of its epochs if it has any."""
+        question = json.dumps([model, params, dataset.fingerprint], sort_keys=True)
+        checkpoint = self.folder / hashlib.sha256(question.encode()).hexdigest()[:16]
+        tell(variant)
+        return create(model, **params).fit(
+            dataset, watch=lambda epoch, _: tell(f"{variant}, epoch {epoch}"), checkpoint=checkpoint
+        )
+
+    def done(self) -> None:
+        """Everything is logged: the checkpoints have served."""
+        shutil.rmtree(self.folder, ignore_errors=True)
