@@ -64,12 +64,7 @@ def _allowed(
 ) -> NDArray[np.float32]:
     """The model's scores, NaN where an item must not be shown."""
     scores = model.score(queries)
-    for name, items in (("histories", queries.items), ("banned", banned)):
-        # -1, an unknown id, would mask the last item
-        if len(items) and not 0 <= items.min() <= items.max() < scores.shape[1]:
-            raise ValueError(
-                f"{name} must hold item numbers 0..{scores.shape[1] - 1}, got {items.min()}..{items.max()}"
-            )
+    _check_numbers(queries, banned, scores.shape[1])
     # an answer that may be written to is ours; to copy a block costs as much as a third of its scores
     if not scores.flags.writeable and (exclude_seen or len(banned)):
         scores = scores.copy()
@@ -80,10 +75,36 @@ def _allowed(
     return scores
 
 
+def _check_numbers(queries: Queries, banned: NDArray[np.integer], n_items: int) -> None:
+    """Refuse numbers of no item: -1, an unknown id, would mask the last one."""
+    for name, items in (("histories", queries.items), ("banned", banned)):
+        if len(items) and not 0 <= items.min() <= items.max() < n_items:
+            raise ValueError(f"{name} must hold item numbers 0..{n_items - 1}, got {items.min()}..{items.max()}")
+
+
 def _best(
     model: Recommender, queries: Queries, k: int, exclude_seen: bool, banned: NDArray[np.integer]
 ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    if model.searches:
+        return _best_of_nearest(model, queries, k, exclude_seen, banned)
     return top_k(_allowed(model, queries, exclude_seen, banned), k)
+
+
+def _best_of_nearest(
+    model: Recommender, queries: Queries, k: int, exclude_seen: bool, banned: NDArray[np.integer]
+) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """The same without scoring the catalogue: so many of the nearest that k are left when all others are forbidden."""
+    n_items = model.score(queries.block(0, 0)).shape[1]
+    _check_numbers(queries, banned, n_items)
+    longest = int(np.diff(queries.indptr).max(initial=0)) if exclude_seen else 0
+    items, scores = model.nearest(queries, min(n_items, k + longest + len(banned)))
+    forbidden = np.isin(items, banned)
+    if exclude_seen:
+        row = np.arange(len(queries), dtype=np.int64)
+        seen = np.repeat(row, np.diff(queries.indptr)) * n_items + queries.items
+        forbidden |= np.isin(row[:, None] * n_items + items, seen) & (items >= 0)
+    place, best = top_k(np.where(forbidden, np.float32(np.nan), scores), k)  # places are in the order of number too
+    return np.where(place < 0, np.int32(-1), np.take_along_axis(items, place.clip(min=0), axis=1)), best
 
 
 def _fill(

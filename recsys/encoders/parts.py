@@ -20,11 +20,22 @@ def create_part(part: Part) -> Encoder:
     return create(part["encoder"], **part.get("params", {}))
 
 
-def encoded(features: Features, parts: Sequence[Part] | None, weights: Sequence[float] | None = None) -> Encoded:
-    """(n, d) vectors by all the parts, combined: see `combine`. parts: None for those that the columns suggest."""
+def encoded(
+    features: Features,
+    parts: Sequence[Part] | None,
+    weights: Sequence[float] | None = None,
+    share: float | None = None,
+) -> Encoded:
+    """(n, d) vectors by all the parts, combined: see `combine`.
+
+    parts: None for those that the columns suggest; share: instead of weights, that of the first part, while the others
+    share the rest equally.
+    """
     if not features:
         raise ValueError("there are no features to encode; a content model needs a data set that describes its items")
     chosen = suggested(features) if parts is None else parts
+    if share is not None and len(chosen) > 1:
+        weights = [share, *[(1 - share) / (len(chosen) - 1)] * (len(chosen) - 1)]
     return combine([create_part(part).encode(features) for part in chosen], weights)
 
 

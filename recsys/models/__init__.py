@@ -19,6 +19,7 @@ MODELS = {
     "als": "recsys.models.als:ALS",
     "ials": "recsys.models.ials:IALS",
     "bpr": "recsys.models.bpr:BPR",
+    "content": "recsys.models.content:Content",
     "biased_mf": "recsys.models.biased_mf:BiasedMF",
     "lightgcn": "recsys.models.lightgcn:LightGCN",
     "fusion": "recsys.hybrid.fusion:Fusion",

@@ -16,8 +16,10 @@ from scipy.sparse import csr_matrix
 from bakeoff import durable
 from bakeoff.catalogue import lookup
 from recsys.data.dataset import Dataset
+from recsys.data.parameters import check_whole as check_whole
 from recsys.data.queries import Queries
 from recsys.models import MODELS
+from recsys.ranking import top_k
 
 State = dict[str, NDArray[Any]]
 Watch = Callable[[int, "Recommender"], None]
@@ -75,6 +77,15 @@ class Recommender(ABC):
 
         May be read-only; if not, it is the caller's to overwrite.
         """
+
+    @property
+    def searches(self) -> bool:
+        """Whether `nearest` finds the best without scoring them all; `recommend` then asks it instead of `score`."""
+        return False
+
+    def nearest(self, queries: Queries, m: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        """(n, m) the best items of each query, seen ones too, and their scores; -1 and NaN where there are no more."""
+        return top_k(self.score(queries), m)
 
     def state(self) -> State:
         """What was learnt, as arrays."""
@@ -151,27 +162,40 @@ def training_likes(dataset: Dataset, weighting: Weighting) -> csr_matrix:
 
 
 def query_likes(
-    queries: Queries, n_items: int, weighting: Weighting, *, decay: float = 1.0, window: int | None = None
+    queries: Queries,
+    n_items: int,
+    weighting: Weighting,
+    *,
+    decay: float = 1.0,
+    window: int | None = None,
+    half_life_days: float | None = None,
 ) -> csr_matrix:
     """The (n, n_items) likes in the histories of the queries, which must number the items the model knows.
 
     decay: a like counts decay ** age, where its age is how many other likes of the history came after it (1: order
-    plays no part); window: only the latest so many likes count (None: all). An item touched again is as young as its
-    last touch, and ages nothing twice.
+    plays no part); window: only the latest so many likes count (None: all); half_life_days: a like counts half for
+    each so many days between it and the last row of the history (None: days play no part). An item touched again is as
+    young as its last touch, and ages nothing twice.
     """
     check_items(queries, n_items)
     matrix = likes(queries.csr(n_items), weighting)
-    if decay == 1 and window is None:
+    if decay == 1 and window is None and half_life_days is None:
         return matrix
-    age = _ages(queries, matrix)
+    last = _last_touches(queries, matrix)
+    row = np.repeat(np.arange(len(queries)), np.diff(matrix.indptr))
+    age = np.empty(len(last), np.int64)  # how many other cells of the row were touched after
+    age[np.argsort(last)] = matrix.indptr[row + 1] - 1 - np.arange(len(last))
+    data = matrix.data * np.power(decay, age, dtype=np.float32)
+    if half_life_days is not None:
+        days = (queries.times[queries.indptr[row + 1] - 1] - queries.times[last]) / np.timedelta64(1, "D")
+        data *= np.power(0.5, days / half_life_days, dtype=np.float32)
     kept = age < (n_items if window is None else window)
     indptr = np.append(0, np.cumsum(kept))[matrix.indptr]
-    data = (matrix.data * np.power(decay, age, dtype=np.float32))[kept]
-    return csr_matrix((data, matrix.indices[kept], indptr), shape=matrix.shape)
+    return csr_matrix((data[kept], matrix.indices[kept], indptr), shape=matrix.shape)
 
 
-def _ages(queries: Queries, matrix: csr_matrix) -> NDArray[np.int64]:
-    """For each cell of the matrix of likes, how many other cells of its row were touched after its last touch."""
+def _last_touches(queries: Queries, matrix: csr_matrix) -> NDArray[np.int64]:
+    """For each cell of the matrix of likes, the row of the histories in which it was touched last."""
     n_items = matrix.shape[1]
     row = np.repeat(np.arange(len(queries)), np.diff(matrix.indptr))
     cell = row * n_items + matrix.indices  # sorted: the matrix is canonical
@@ -180,9 +204,7 @@ def _ages(queries: Queries, matrix: csr_matrix) -> NDArray[np.int64]:
     liked = np.flatnonzero(np.append(cell, -1)[place] == touched)
     last = np.full(len(cell), -1, np.int64)
     np.maximum.at(last, place[liked], liked)  # histories are oldest first
-    age = np.empty(len(cell), np.int64)
-    age[np.argsort(last)] = matrix.indptr[row + 1] - 1 - np.arange(len(cell))
-    return age
+    return last
 
 
 def check_items(queries: Queries, n_items: int) -> None:
@@ -193,12 +215,6 @@ def check_items(queries: Queries, n_items: int) -> None:
             f"a history holds item number {strange[0]}, the model knows 0..{n_items - 1}; "
             "number histories by the vocabulary that the model was fitted with"
         )
-
-
-def check_whole(name: str, value: int, least: int) -> None:
-    """Refuse a parameter that is no integer or below `least`."""
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise ValueError(f"{name} must be an integer >= {least}, got {value!r}")
 
 
 def check_real(name: str, value: float, *, least: float, most: float = math.inf, above: bool = False) -> None:

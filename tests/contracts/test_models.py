@@ -35,7 +35,17 @@ IMPERSONAL = {"popularity", "trending"}
 # they learn from how ratings differ: a world of equal weights says nothing
 RATED = {"item_rating_knn", "user_rating_knn"}
 # closed forms without a random start: other numbers for the items give the same scores
-EQUIVARIANT = ["popularity", "trending", "item_knn", "user_knn", "rp3beta", "session_knn", "ease", *sorted(RATED)]
+EQUIVARIANT = [
+    "popularity",
+    "trending",
+    "item_knn",
+    "user_knn",
+    "rp3beta",
+    "session_knn",
+    "ease",
+    "content",
+    *sorted(RATED),
+]
 # linear in the history: what came last can count more
 DECAYING = [name for name in MODELS if "decay" in {f.name for f in dataclasses.fields(lookup(MODELS, name, "model"))}]
 # how often they go over the data: models that a watcher can follow

@@ -95,3 +95,11 @@ def test_decay_one_is_the_plain_history(rng: np.random.Generator) -> None:
     )
     assert np.array_equal(plain, decayed)
     assert np.array_equal(plain, windowed)
+
+
+def test_half_life_counts_days_before_the_last_row_of_the_history() -> None:
+    rows = dataset([(0, 0), (0, 1), (0, 2), (0, 1)], n_users=1, n_items=4, days=[0, 2, 4, 10]).interactions
+    young = query_likes(Queries.of(rows, np.array([0])), 4, "binary", half_life_days=2)
+    np.testing.assert_allclose(young.toarray(), [[0.5**5, 1, 0.5**3, 0]])
+    both = query_likes(Queries.of(rows, np.array([0])), 4, "binary", half_life_days=2, decay=0.1, window=2)
+    np.testing.assert_allclose(both.toarray(), [[0, 1, 0.1 * 0.5**3, 0]])
