@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 import streamlit as st
 
-from abtest.analysis.traffic import DayCount, by_day, cumulative_units
-from abtest.events import lake
+from abtest.analysis.traffic import DayCount, cumulative_units
 from abtest.events import pace as events_pace
 from abtest.events.pace import Pace
-from experiments import plans, sensitivity
+from experiments import arrivals, plans, sensitivity
 from experiments.board import Leaderboard
 from experiments.home import Home
 from experiments.notes import Note, Notes
@@ -109,11 +108,9 @@ def views(home: Home, experiment: str, as_of: datetime) -> Sensitivity | None:
 
 @st.cache_data(max_entries=64, show_spinner="Counting exposures …")
 def traffic(home: Home, experiment: str, as_of: datetime) -> tuple[DayCount, ...]:
-    """Units and slates by day, as far as the lake holds them; counted once for each readout."""
-    if not lake.files(home.lake, "exposures"):
-        return ()
-    with reading(f"the exposures in {home.lake}"):
-        return by_day(ExperimentStore(home).definition(experiment).experiment, home.lake / "exposures", as_of=as_of)
+    """Units and slates by day behind a readout, as they were kept with it or as the lake holds them."""
+    with reading("the exposures by day"):
+        return arrivals.load(home, experiment, as_of)
 
 
 @st.cache_data(ttl=TTL, max_entries=64, show_spinner=False)
@@ -158,22 +155,33 @@ def leaderboard(home: Home, name: str) -> Loaded[Leaderboard]:
         return loaded(tracking.leaderboard(home, name))
 
 
-@st.cache_data(ttl=TTL, max_entries=64, show_spinner="Comparing user by user …")
-def duel(home: Home, name: str, one: str, other: str, metric: str) -> Loaded["Paired"]:
+def duel(home: Home, name: str, one: str, other: str, metric: str) -> "Paired":
     """Two variants of a bake-off, user by user on one metric, as `bakeoff compare` does it."""
+    board = leaderboard(home, name).value
+    return _duel(home, board, board.run_id, one, other, metric)
+
+
+def slices(home: Home, name: str, metric: str) -> "tuple[Slice, ...]":
+    """How every variant of a bake-off does for users of whom little or much was known, and on the long tail."""
+    board = leaderboard(home, name).value
+    return _slices(home, board, board.run_id, metric)
+
+
+# what a run has scored never changes, so these are kept as long as there is room
+@st.cache_data(max_entries=64, show_spinner="Comparing user by user …")
+def _duel(home: Home, _board: Leaderboard, run_id: str, one: str, other: str, metric: str) -> "Paired":
     from experiments import offline_pairs
 
     with reading(f"the scorecards of {one!r} and {other!r}"):
-        return loaded(offline_pairs.duel(home, leaderboard(home, name).value, one, other, metric))
+        return offline_pairs.duel(home, _board, one, other, metric)
 
 
-@st.cache_data(ttl=TTL, max_entries=16, show_spinner="Cutting the users into slices …")
-def slices(home: Home, name: str, metric: str) -> Loaded["tuple[Slice, ...]"]:
-    """How every variant of a bake-off does for users of whom little or much was known."""
+@st.cache_data(max_entries=16, show_spinner="Cutting the users into slices …")
+def _slices(home: Home, _board: Leaderboard, run_id: str, metric: str) -> "tuple[Slice, ...]":
     from experiments import offline_pairs
 
-    with reading(f"the scorecards of {name!r}"):
-        return loaded(offline_pairs.slices(home, leaderboard(home, name).value, metric))
+    with reading(f"the scorecards of run {run_id}"):
+        return offline_pairs.slices(home, _board, metric)
 
 
 @st.cache_data(ttl=TTL, max_entries=8, show_spinner="Reading the registry …")

@@ -29,7 +29,7 @@ def slot_sentences(slots: "Slots") -> list[str]:
 def next_step(decision: Decision, changes: Sequence["Event"]) -> str:
     """What to do now; where the winner was promoted already, when and by whom. changes: the alias moves that the
     decision caused, oldest first."""
-    moved = [event for event in changes if event.alias == "champion" and event.at >= decision.at]
+    moved = [event for event in changes if event.alias == "champion"]
     if not moved or moved[-1].change != "promote":
         return words.next_step(decision)
     done = moved[-1]

@@ -8,11 +8,13 @@ import numpy as np
 
 from abtest.analysis.analyse import analyse
 from abtest.analysis.decide import decide
+from abtest.analysis.traffic import by_day
 from abtest.events import lake
 from abtest.events.sqlite import SQLiteLog
 from abtest.simulation.calibration import Fitted
 from abtest.types import Decision, Experiment, Readout, Variant
-from experiments import sensitivity
+from experiments import arrivals, sensitivity
+from experiments.arrivals import Arrivals
 from experiments.board import Leaderboard
 from experiments.config import CHAMPION, BakeoffConfig, ExperimentConfig
 from experiments.home import Home
@@ -207,12 +209,14 @@ def send_traffic(
 
 
 def read(definition: Definition, home: Home, as_of: datetime | None = None) -> Readout:
-    """The readout of an experiment from the event log, kept in the store with what other ways of computing say."""
+    """The readout of an experiment from the event log, kept in the store with all that a page shows beside it."""
     key = definition.experiment.key
     with SQLiteLog(home.events) as log:
         exposures, outcomes = log.exposures(key), log.outcomes(key)
     readout = analyse(definition.experiment, definition.metrics, exposures, outcomes, as_of=as_of or now())
     ExperimentStore(home).save_readout(readout)
+    counts = by_day(definition.experiment, exposures, as_of=readout.as_of)
+    arrivals.save(home, key, Arrivals(as_of=readout.as_of, days=counts))
     sensitivity.save(home, sensitivity.sensitivity(definition, readout, exposures, outcomes))
     return readout
 

@@ -90,14 +90,14 @@ def pairs(home: Home, name: str, board: Leaderboard) -> None:
     other = middle.selectbox("Against", [v for v in variants if v != one], 0, key="other")
     metric = right.selectbox("On", metrics, format_func=label, key="duel")
     with layout.problems():
-        found = queries.duel(home, name, one, other, metric).value
+        found = queries.duel(home, name, one, other, metric)
         st.markdown(escape(board_tables.duel_sentence(one, other, metric, found)))
 
 
 def sliced(home: Home, name: str, board: Leaderboard) -> None:
     """Draw the leading metric for users of whom little or much was known."""
     with layout.problems():
-        found = queries.slices(home, name, board.metric).value
+        found = queries.slices(home, name, board.metric)
         if found:
             st.subheader(f"{label(board.metric)} by what was known of the user", anchor=False)
             layout.table(board_tables.slices(found))
