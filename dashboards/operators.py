@@ -1,4 +1,4 @@
-"""Operators: who may promote, roll back, stop and note, and the buttons for it. Without a token there are none.
+"""Operators: who may promote, roll back, ramp, stop and note, and the buttons for it. Without a token there are none.
 
 Read-only by default. An operator signs in with the token in BAKEOFF_OPERATOR_TOKEN, or through OIDC (`st.login`) when
 `.streamlit/secrets.toml` has an [auth] section and names his address under [operators] emails.
@@ -49,7 +49,7 @@ def entrance() -> None:
     operator = signed_in()
     with st.popover("Operator" if operator is None else f"Operator: {escape(operator)}", width="content"):
         if operator is not None:
-            st.markdown("You can promote, roll back, stop experiments and write notes.")
+            st.markdown("You can promote, roll back, ramp and stop experiments and write notes.")
             st.button("Sign out", key="sign out", on_click=_sign_out)
             return
         if "auth" in _secrets():
@@ -77,6 +77,8 @@ def on_experiment(home: Home, record: Record) -> None:
                 )
                 _confirmed("Promote", "promote", lambda: _promote(home, record, operator))
         if record.definition.experiment.status in ("draft", "running"):
+            if record.definition.experiment.traffic < 1:
+                ramp(home, record, operator)
             with st.popover("Stop the experiment …"):
                 reason = st.text_input("Why", key="stop reason")
                 _confirmed("Stop", "stop", lambda: _stop(home, key, operator, reason))
@@ -84,6 +86,19 @@ def on_experiment(home: Home, record: Record) -> None:
             text = st.text_area("Note", key="note text", max_chars=2_000)
             if st.button("Keep the note", key="note"):
                 _act(lambda: _note(home, key, operator, text))
+
+
+def ramp(home: Home, record: Record, operator: str) -> None:
+    """Draw the way to more traffic."""
+    experiment = record.definition.experiment
+    with st.popover("Ramp up …"):
+        now = round(100 * experiment.traffic, 1)
+        st.markdown(
+            f"Now {now:g}% of the units take part. Whoever takes part stays in the same variant; the variants keep "
+            "their shares. Traffic only grows: to take less, stop the experiment."
+        )
+        share = st.number_input("Share of units, in %", now, 100.0, min(2 * now, 100.0), 1.0, key="ramp share")
+        _confirmed("Ramp up", "ramp", lambda: _ramp(home, experiment.key, share / 100.0, operator))
 
 
 def rollback(home: Home, slots: "Slots") -> None:
@@ -140,6 +155,13 @@ def _roll_back(home: Home, seen: "Slots", by: str, reason: str) -> str:
         raise ValueError("the champion has changed since this page was read; refresh it and look again")
     event = take_back(seen.model, registry, at=_now(), by=by, reason=reason)
     return f"v{event.version} is champion of {event.model} again."
+
+
+def _ramp(home: Home, key: str, traffic: float, by: str) -> str:
+    from experiments.lifecycle import ramp as widen
+
+    widen(home, key, traffic, at=_now(), by=by)
+    return f"{key} takes {traffic:.3g} of the units now."
 
 
 def _stop(home: Home, key: str, by: str, reason: str) -> str:

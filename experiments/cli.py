@@ -395,6 +395,24 @@ def stop(
 
 
 @app.command()
+def ramp(
+    experiment: Key,
+    traffic: Annotated[float, typer.Argument(help="The share of units that take part, above the one it has: 0.5.")],
+    home: HomeFolder = None,
+) -> None:
+    """Give a running experiment more traffic; whoever takes part stays in the same variant.
+
+    Example: `bakeoff ramp demo-v2-vs-v1 0.5`
+    """
+    from datetime import UTC, datetime
+
+    from experiments.lifecycle import ramp as widen
+
+    widen(_home(home), experiment, traffic, at=datetime.now(UTC), by=_user())
+    console.print(f"{experiment} takes {traffic:.3g} of the units now.", markup=False)
+
+
+@app.command()
 def note(
     experiment: Key,
     text: Annotated[str, typer.Argument(help="What to remember beside the numbers.")],

@@ -22,7 +22,7 @@ from dashboards import (
     tables,
 )
 from dashboards.markdown import bullets, escape
-from dashboards.numbers import label, moment
+from dashboards.numbers import label, moment, percent
 from experiments.home import Home
 from experiments.store import Definition, Record
 
@@ -72,8 +72,9 @@ def introduce(definition: Definition) -> None:
     experiment = definition.experiment
     control, *others = (escape(variant.name) for variant in experiment.variants)
     st.subheader(escape(definition.title or experiment.key), anchor=False)
-    planned = f"{definition.days} days planned"
-    st.caption(" · ".join([f"{' and '.join(others)} against {control}", tables.STATUSES[experiment.status], planned]))
+    arms, planned = f"{' and '.join(others)} against {control}", f"{definition.days} days planned"
+    share = f"{percent(experiment.traffic, 0)} of traffic"
+    st.caption(" · ".join([arms, tables.STATUSES[experiment.status], share, planned]))
     if definition.hypothesis:
         st.markdown(f"Hypothesis: {escape(definition.hypothesis)}")
 

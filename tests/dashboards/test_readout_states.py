@@ -191,6 +191,24 @@ def test_operator_keeps_a_note(keep: Keep, home: Home, monkeypatch: pytest.Monke
     assert [note.text for note in Notes(home).of("e")] == ["*Black Friday* was on day 5"]
 
 
+def test_operator_ramps_up_after_a_confirmation(keep: Keep, home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(operators.VARIABLE, "open sesame")
+    made = definition("e")
+    keep(replace(made, experiment=replace(made.experiment, traffic=0.1)), readout("e"))
+    app = opened("readout", experiment="e")
+    app.session_state[operators.TOKEN], app.session_state[operators.NAME] = "open sesame", "ada"
+    app.run()
+    assert app.button(key="ramp").disabled
+    app.number_input(key="ramp share").set_value(50.0).run()
+    app.checkbox(key="ramp sure").check().run()
+    app.button(key="ramp").click().run()
+    assert not app.exception
+    assert ExperimentStore(home).definition("e").experiment.traffic == 0.5
+    found = texts(opened("readout", experiment="e"))
+    assert "ada (dashboard): Ramped from 0.1 to 0.5 of the traffic." in found
+    assert "50% of traffic" in found
+
+
 def test_stopping_without_a_reason_is_refused_in_a_sentence(keep: Keep, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(operators.VARIABLE, "open sesame")
     keep(definition("e"), readout("e"))
