@@ -21,6 +21,7 @@ MODELS = {
     "bpr": "recsys.models.bpr:BPR",
     "content": "recsys.models.content:Content",
     "biased_mf": "recsys.models.biased_mf:BiasedMF",
+    "neumf": "recsys.models.neumf:NeuMF",
     "lightgcn": "recsys.models.lightgcn:LightGCN",
     "fusion": "recsys.hybrid.fusion:Fusion",
 }

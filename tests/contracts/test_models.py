@@ -28,6 +28,7 @@ PARAMS: dict[str, dict[str, Any]] = {
     "pure_svd": {"factors": 2},  # with as many as there are items it repeats the history
     "session_knn": {"pause_hours": 10_000.0},
     "biased_mf": {"factors": 8, "patience": 0, "epochs": 30, "learning_rate": 0.05, "regularization": 0.0},
+    "neumf": {"factors": 8, "patience": 0, "epochs": 40, "learning_rate": 0.02, "regularization": 0.0},
     "lightgcn": {"factors": 8, "patience": 0, "epochs": 30},
     "fusion": {"parts": [{"model": "item_knn"}, {"model": "popularity"}], "weights": [1.0, 0.25]},
 }
@@ -49,7 +50,9 @@ EQUIVARIANT = [
 # linear in the history: what came last can count more
 DECAYING = [name for name in MODELS if "decay" in {f.name for f in dataclasses.fields(lookup(MODELS, name, "model"))}]
 # how often they go over the data: models that a watcher can follow
-EPOCHS = {"als": "iterations", "bpr": "iterations", "ials": "iterations", "biased_mf": "epochs", "lightgcn": "epochs"}
+EPOCHS = {"als": "iterations", "bpr": "iterations", "ials": "iterations"} | dict.fromkeys(
+    ("biased_mf", "neumf", "lightgcn"), "epochs"
+)
 N_USERS, N_ITEMS = 30, 20
 SEARCH = Path(__file__).parents[2] / "configs" / "search"
 
