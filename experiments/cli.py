@@ -296,7 +296,7 @@ def decide(experiment: Key, home: HomeFolder = None, as_json: AsJson = False) ->
 
 
 @app.command()
-def promote(experiment: Key, home: HomeFolder = None) -> None:
+def promote(experiment: Key, home: HomeFolder = None, as_json: AsJson = False) -> None:
     """Make the winner of a decided experiment champion. Refused unless the verdict is `ship`.
 
     Example: `bakeoff promote demo-v2-vs-v1`
@@ -310,7 +310,7 @@ def promote(experiment: Key, home: HomeFolder = None) -> None:
     record, registry = ExperimentStore(place).record(experiment), Registry(place)
     before = registry.slots(record.definition.model)
     move(record.definition, record.decision, registry, at=loop.now(), by=_user())
-    show.slots(console, before, registry.slots(record.definition.model))
+    show.slots(console, before, registry.slots(record.definition.model), as_json)
 
 
 @app.command()
@@ -318,6 +318,7 @@ def rollback(
     model: Annotated[str, typer.Argument(help="The registered model; `bakeoff models registered` shows them.")],
     reason: Annotated[str, typer.Option("--reason", help="Why, for the journal.")] = "",
     home: HomeFolder = None,
+    as_json: AsJson = False,
 ) -> None:
     """Give the champion alias back to the version that had it before.
 
@@ -330,19 +331,20 @@ def rollback(
     registry = Registry(_home(home))
     before = registry.slots(model)
     move(model, registry, at=loop.now(), by=_user(), reason=reason)
-    show.slots(console, before, registry.slots(model))
+    show.slots(console, before, registry.slots(model), as_json)
 
 
 @app.command()
 def history(
     model: Annotated[str | None, typer.Argument(help="One registered model; default: all.")] = None,
     home: HomeFolder = None,
+    as_json: AsJson = False,
 ) -> None:
     """Show who was champion when, and by which decision."""
     from experiments import show
     from experiments.journal import Journal
 
-    show.journal(console, Journal(_home(home)).events(model))
+    show.journal(console, Journal(_home(home)).events(model), as_json)
 
 
 @app.command()
@@ -497,10 +499,7 @@ def data_validate(config: ConfigFile, data: Folder = None, settings: Settings = 
     except DataError as refused:
         if not refused.problems:
             raise
-        if as_json:
-            _print_json({"problems": [sentence for problem in refused.problems for sentence in problem.sentences()]})
-        else:
-            console.print(str(refused), markup=False, highlight=False, soft_wrap=True)
+        show.refused(console, refused, as_json)
         raise typer.Exit(NO) from None
     show.quality(console, report, as_json)
     raise typer.Exit(NO if report.problems else YES)
@@ -546,13 +545,13 @@ def models_describe(
 
 
 @models_app.command("registered")
-def models_registered(home: HomeFolder = None) -> None:
+def models_registered(home: HomeFolder = None, as_json: AsJson = False) -> None:
     """List the registered models with their champion and challenger."""
     from experiments import show
     from experiments.registry import Registry
 
     registry = Registry(_home(home))
-    show.registered(console, [registry.slots(name) for name in registry.models()])
+    show.registered(console, [registry.slots(name) for name in registry.models()], as_json)
 
 
 @experiment_app.command("list")

@@ -1,10 +1,12 @@
 """What the command line prints: values in, tables and sentences out. Computes nothing."""
 
+import dataclasses
 import json
 import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -21,6 +23,7 @@ from experiments.journal import Event, Slots
 from experiments.loop import Outcome
 from experiments.store import Definition, Record
 from experiments.tune import Tuned
+from recsys.data.problems import DataError
 from recsys.data.sources.loaded import Loaded
 from recsys.data.validation import Quality, describe
 
@@ -155,8 +158,10 @@ def tuned(console: Console, tuned: Mapping[str, Tuned], metric: str) -> None:
             console.print(f"{count}, the first: {best.failures[0]}", style="yellow", markup=False, highlight=False)
 
 
-def slots(console: Console, before: Slots | None, now: Slots) -> None:
+def slots(console: Console, before: Slots | None, now: Slots, as_json: bool = False) -> None:
     """Champion, challenger and previous, and what they were before."""
+    if as_json:
+        return _json(dict[str, Slots | None], {"before": before, "now": now})
     table = Table(title=f"{now.model}: who serves")
     table.add_column("slot")
     if before is not None:
@@ -166,24 +171,31 @@ def slots(console: Console, before: Slots | None, now: Slots) -> None:
         was = [] if before is None else [_version(getattr(before, name))]
         table.add_row(name, *was, _version(getattr(now, name)))
     console.print(table)
+    return None
 
 
-def registered(console: Console, found: Sequence[Slots]) -> None:
+def registered(console: Console, found: Sequence[Slots], as_json: bool = False) -> None:
     """The registered models."""
+    if as_json:
+        return _json(list[Slots], found)
     table = Table(title="Registered models")
-    for column in ("model", "champion", "since", "by", "challenger", "previous"):
+    for column in ("model", "champion", "since", "made by", "challenger", "previous"):
         table.add_column(column)
     for slot in found:
         since = f"{slot.since:%Y-%m-%d %H:%M}" if slot.since else "-"
-        by = (slot.last.experiment or slot.last.by) if slot.last else "-"
+        # a rollback carries the experiment that it undoes, which did not make this champion
+        how = (slot.last.experiment if slot.last.change == "promote" else slot.last.change) if slot.last else "-"
         table.add_row(
-            slot.model, _version(slot.champion), since, by, _version(slot.challenger), _version(slot.previous)
+            slot.model, _version(slot.champion), since, how, _version(slot.challenger), _version(slot.previous)
         )
     console.print(table if found else "No model is registered yet. `bakeoff train CONFIG` registers the winner.")
+    return None
 
 
-def journal(console: Console, events: Sequence[Event]) -> None:
+def journal(console: Console, events: Sequence[Event], as_json: bool = False) -> None:
     """The journal of alias moves, oldest first."""
+    if as_json:
+        return _json(list[Event], events)
     table = Table(title="Journal")
     for column in ("at", "model", "change", "alias", "before", "version", "experiment", "by", "reasons"):
         table.add_column(column)
@@ -200,6 +212,7 @@ def journal(console: Console, events: Sequence[Event]) -> None:
             escape(" ".join(event.reasons)),
         )
     console.print(table if events else "Nothing happened yet.")
+    return None
 
 
 def experiments(console: Console, records: Sequence[Record], as_json: bool = False) -> None:
@@ -218,22 +231,29 @@ def experiments(console: Console, records: Sequence[Record], as_json: bool = Fal
 
 def description(console: Console, loaded: Loaded, as_json: bool = False) -> None:
     """What a data set holds."""
-    rows = describe(loaded.dataset).rows()
+    found = describe(loaded.dataset)
     if as_json:
-        return _json(dict[str, str], dict(rows))
-    _pairs(console, "Data set", rows)
+        return _json(dict[str, Any], _plain(dataclasses.asdict(found)))
+    _pairs(console, "Data set", found.rows())
     return None
 
 
 def quality(console: Console, report: Quality, as_json: bool = False) -> None:
     """What is wrong or odd in a data set."""
     if as_json:
-        every = [sentence for problem in report.problems for sentence in problem.sentences()]
-        return _json(dict[str, Any], {**dict(report.rows()), "problems": every})
+        return _json(dict[str, Any], {**_plain(dataclasses.asdict(report)), "dropped": report.dropped})
     _pairs(console, "Data quality", report.rows())
     for problem in report.problems:
         for sentence in problem.sentences(3):
             console.print(sentence, markup=False, highlight=False, soft_wrap=True)
+    return None
+
+
+def refused(console: Console, error: DataError, as_json: bool = False) -> None:
+    """The bad rows for which a data set is refused."""
+    if as_json:
+        return _json(dict[str, Any], {"problems": _plain([dataclasses.asdict(each) for each in error.problems])})
+    console.print(str(error), markup=False, highlight=False, soft_wrap=True)
     return None
 
 
@@ -299,5 +319,19 @@ def _pairs(console: Console, title: str, rows: Sequence[tuple[str, str]]) -> Non
     console.print(table)
 
 
-def _json(kind: type[Any], value: Any) -> None:
+def _plain(value: Any) -> Any:
+    """Arrays as lists, and moments as ISO text (None for no moment), at any depth."""
+    match value:
+        case dict():
+            return {key: _plain(part) for key, part in value.items()}
+        case list() | tuple():
+            return [_plain(part) for part in value]
+        case np.ndarray():
+            return _plain(value.tolist())
+        case np.datetime64():
+            return None if np.isnat(value) else str(value)
+    return value
+
+
+def _json(kind: Any, value: Any) -> None:
     print(to_json(kind, value))

@@ -189,7 +189,10 @@ def test_a_wrong_configuration_is_2_with_file_line_and_cure(bakeoff: Bakeoff, pa
 def test_data_is_described(bakeoff: Bakeoff, path: Path) -> None:
     assert "150" in bakeoff("data", "describe", path).out
     values = bakeoff("data", "describe", path, "--json").values
-    assert any(value.startswith("150") for value in values.values())
+    assert (values["n_users"], values["n_items"]) == (150, 60)
+    assert values["kinds"]["click"] > 0
+    assert values["first"] < values["last"]
+    assert len(values["per_user"]) == 6
 
 
 def test_good_data_is_0(bakeoff: Bakeoff, path: Path) -> None:
@@ -213,7 +216,21 @@ def test_bad_rows_are_1_with_file_and_line(bakeoff: Bakeoff, tmp_path: Path, on_
         assert place in said.out
     as_json = bakeoff("data", "validate", config, "--json")
     assert as_json.code == 1
-    assert len(as_json.values["problems"]) == 2
+    found = [(problem["kind"], problem["lines"], problem["values"]) for problem in as_json.values["problems"]]
+    assert found == [("missing user", [3], [""]), ("unreadable time", [4], ["never"])]
+    if on_bad_rows == "drop":
+        assert [as_json.values[name] for name in ("rows_read", "rows_kept", "dropped")] == [4, 2, 2]
+        assert as_json.values["drift"]["new_users"] == 1.0
+
+
+def test_what_cannot_be_computed_of_data_is_null_in_json(bakeoff: Bakeoff, tmp_path: Path) -> None:
+    (tmp_path / "log.csv").write_text("user,item\na,x\nb,y\n")
+    params = {"path": str(tmp_path / "log.csv"), "columns": {"user": "user", "item": "item", "time": None}}
+    (tmp_path / "data.yaml").write_text(yaml.safe_dump({"source": "table", "params": params}))
+    values = bakeoff("data", "validate", tmp_path / "data.yaml", "--json").values
+    assert values["drift"]["slice_start"] is None
+    assert values["drift"]["weekly_psi"] is None
+    assert "no times" in [finding["code"] for finding in values["findings"]]
 
 
 def test_data_that_is_not_there_is_2(bakeoff: Bakeoff, tmp_path: Path) -> None:
@@ -313,6 +330,21 @@ def test_rollback_and_promote_show_before_and_after(bakeoff: Bakeoff, copied: Ho
     assert "clicks fell" in history
     assert "rollback" in history
     assert "v2" in bakeoff("models", "registered", "--home", copied.root).out
+
+
+def test_aliases_and_their_journal_are_strict_json(bakeoff: Bakeoff, copied: Home) -> None:
+    def said(*command: str) -> Any:
+        return bakeoff(*command, "--home", copied.root, "--json").values
+
+    back = said("rollback", "tiny", "--reason", "clicks fell")
+    assert (back["before"]["champion"], back["now"]["champion"]) == (2, 1)
+    assert "│ rollback" in bakeoff("models", "registered", "--home", copied.root).out
+    again = said("promote", "tiny-v2-vs-v1")
+    assert (again["before"]["champion"], again["now"]["champion"], again["now"]["previous"]) == (1, 2, 1)
+    (slots,) = said("models", "registered")
+    assert (slots["model"], slots["champion"]) == ("tiny", 2)
+    moves = [(event["change"], event["version"]) for event in said("history") if event["alias"] == "champion"]
+    assert moves == [("register", 1), ("promote", 2), ("rollback", 1), ("promote", 2)]
 
 
 def test_a_model_that_nobody_registered_cannot_be_rolled_back(bakeoff: Bakeoff, line: Line) -> None:
