@@ -10,9 +10,9 @@ from experiments.slates import Example, Overlap, Place, Profile
 
 
 def listed(places: Sequence[Place]) -> pd.DataFrame:
-    """A list as people read it: place, title, the model's score."""
-    rows = [{"Place": str(p.rank), "Item": p.title, "Score": _score(p.score)} for p in places]
-    return pd.DataFrame(rows, columns=["Place", "Item", "Score"])
+    """A list as people read it: place, title, what speaks for the item, the model's score."""
+    rows = [{"#": str(p.rank), "Item": p.title, "Why": p.why, "Score": _score(p.score)} for p in places]
+    return pd.DataFrame(rows, columns=["#", "Item", "Why", "Score"])
 
 
 def shared_titles(example: Example) -> str:

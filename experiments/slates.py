@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from abtest.events import lake
 from experiments.package import Package
+from experiments.reasons import history_of, reasons
 from recsys.data.interactions import Interactions
 from recsys.data.sources.loaded import Loaded
 from recsys.data.vocabulary import Vocabulary
@@ -24,6 +25,8 @@ from recsys.metrics.judged import Judged
 TIERS = (("most popular 1%", 0.01), ("next 9%", 0.10), ("next 40%", 0.50), ("least popular half", 1.0))
 """Parts of the catalogue by popularity: name, and the share of items up to its end."""
 UNKNOWN = "unknown"
+REMEMBERED = 6
+"""Titles of a user's history that are shown."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -61,12 +64,13 @@ class Profile:
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """One item of a list; score: the model's, NaN where a fallback filled the place."""
+    """One item of a list; score: the model's, NaN where a fallback filled the place; why: what speaks for it."""
 
     rank: int
     item: str
     title: str
     score: float
+    why: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,10 +191,13 @@ def example(slates: pa.Table, unit: str, packages: Mapping[str, Package], catalo
     if not len(rows):
         raise LookupError(f"user {unit!r} has none of the newest slates; choose one of the list")
     row = rows.slice(len(rows) - 1).to_pylist()[0]
+    scored = _scored(row)
+    told = reasons(packages[row["variant"]], unit, [item for item, _ in scored])
     places = tuple(
-        Place(rank=rank, item=item, title=title_of(catalogue, item), score=score)
-        for rank, (item, score) in enumerate(_scored(row), start=1)
+        Place(rank=rank, item=item, title=title_of(catalogue, item), score=score, why=why)
+        for rank, ((item, score), why) in enumerate(zip(scored, told, strict=True), start=1)
     )
+    control = next(iter(packages.values()))
     return Example(
         unit=unit,
         variant=row["variant"],
@@ -202,7 +209,7 @@ def example(slates: pa.Table, unit: str, packages: Mapping[str, Package], catalo
             for name, package in packages.items()
             if name != row["variant"]
         },
-        history=_history(next(iter(packages.values())), unit),
+        history=tuple(control.titles[history_of(control, unit)[:REMEMBERED]].tolist()),
     )
 
 
@@ -226,7 +233,11 @@ def overlap(one: str, other: str, packages: Mapping[str, Package], users: Sequen
 def answered(package: Package, unit: str, k: int) -> tuple[Place, ...]:
     """A package's list for one user, asked now."""
     rows = package.table([unit], k).to_pylist()
-    return tuple(Place(rank=r["rank"], item=r["item"], title=r["title"], score=r["score"]) for r in rows)
+    told = reasons(package, unit, [row["item"] for row in rows])
+    return tuple(
+        Place(rank=row["rank"], item=row["item"], title=row["title"], score=row["score"], why=why)
+        for row, why in zip(rows, told, strict=True)
+    )
 
 
 def users_of(slates: pa.Table, package: Package, most: int) -> list[str]:
@@ -313,12 +324,3 @@ def _scored(row: Mapping[str, Any]) -> list[tuple[str, float]]:
 
 def _named(ids: NDArray[np.str_], items: NDArray[np.int32]) -> NDArray[np.str_]:
     return np.where(items >= 0, ids[items], "")
-
-
-def _history(package: Package, unit: str, most: int = 6) -> tuple[str, ...]:
-    number = int(package.users.numbers([unit])[0])
-    if number < 0:
-        return ()
-    rows = np.flatnonzero(package.histories.user == number)
-    newest_first = package.histories.item[rows[np.argsort(package.histories.time[rows], kind="stable")[::-1]]]
-    return tuple(dict.fromkeys(package.titles[newest_first].tolist()))[:most]

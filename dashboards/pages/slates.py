@@ -76,7 +76,8 @@ def side_by_side(example: Example) -> None:
             st.caption("The registered model, asked with the history of its training.")
     st.caption(
         escape(slate_tables.shared_titles(example))
-        + " Scores are each model's own: they order one list and cannot be compared between two."
+        + " Why: facts of the log that the model was made of, not the model's own account. Scores are each model's "
+        "own: they order one list and cannot be compared between two."
     )
 
 

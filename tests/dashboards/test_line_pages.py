@@ -31,8 +31,10 @@ def signed_in(page: str, **query: str) -> AppTest:
 def test_slates_show_the_same_user_under_both_variants(finished: Home) -> None:
     app = opened("slates", experiment=key_of(finished))
     shown, other, summary = (app.table[n].value for n in range(3))
-    assert list(shown.columns) == list(other.columns) == ["Place", "Item", "Score"]
+    assert list(shown.columns) == list(other.columns) == ["#", "Item", "Why", "Score"]
     assert 0 < len(shown) == len(other)
+    assert all(shown["Why"])
+    assert all(other["Why"])
     assert set(summary["Variant"]) == {"popularity", "knn"}
     assert "as shown" in texts(app)
     assert "The registered model, asked with the history of its training." in texts(app)

@@ -69,7 +69,7 @@ def test_overlap_counts_users_by_items_in_common() -> None:
 def test_list_marks_places_that_a_fallback_filled() -> None:
     places = [Place(rank=1, item="a", title="Apple", score=0.51234), Place(rank=2, item="b", title="Bread", score=NAN)]
     assert list(slate_tables.listed(places)["Score"]) == ["0.512", "fallback"]
-    assert list(slate_tables.listed([]).columns) == ["Place", "Item", "Score"]
+    assert list(slate_tables.listed([]).columns) == ["#", "Item", "Why", "Score"]
 
 
 def test_power_curve_marks_the_lift_only_where_it_is_on_the_curve() -> None:
