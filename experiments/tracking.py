@@ -274,8 +274,12 @@ def code() -> str:
     return digest.hexdigest()[:16]
 
 
+@cache
 def revision() -> str:
-    """The git revision of this code, with `-dirty` when it was changed since; `unknown` outside a checkout."""
+    """The git revision of this code, with `-dirty` when it was changed since; `unknown` outside a checkout.
+
+    Asked once: what is committed while a bake-off runs is not what runs.
+    """
     git = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=12"]
     try:
         return subprocess.run(git, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
