@@ -11,6 +11,7 @@ from scipy.sparse import csr_matrix
 from recsys.data.dataset import Dataset
 from recsys.data.queries import Queries
 from recsys.models.base import (
+    Family,
     Recommender,
     Watch,
     check_choice,
