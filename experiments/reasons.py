@@ -42,8 +42,8 @@ def reasons(package: Package, unit: str, items: Sequence[str]) -> tuple[str, ...
 def is_personal(package: Package, unit: str, k: int) -> bool:
     """Whether the user's list is another than an unknown user's, less what he has touched."""
     history = set(history_of(package, unit).tolist())
-    everybody = package.recommend([""], k + len(history)).items[0].tolist()
-    mine = package.recommend([unit], k).items[0].tolist()
+    everybody: list[int] = package.recommend([""], k + len(history)).items[0].tolist()
+    mine: list[int] = package.recommend([unit], k).items[0].tolist()
     return mine != [item for item in everybody if item not in history][:k]
 
 

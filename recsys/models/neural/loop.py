@@ -251,14 +251,15 @@ def _mix(seed: int, epoch: int) -> int:
 def _reproducible(seed: int) -> Iterator[None]:
     """torch's global generator set for a while, and as it was afterwards; only algorithms that repeat themselves."""
     strict, warns = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
-    filled = torch.utils.deterministic.fill_uninitialized_memory
+    memory: Any = torch.utils.deterministic  # its switch has no type
+    filled = memory.fill_uninitialized_memory
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         torch.use_deterministic_algorithms(True, warn_only=True)
         # nothing here reads memory before it is written; to fill it costs 6% of a step of small tensors
-        torch.utils.deterministic.fill_uninitialized_memory = False
+        memory.fill_uninitialized_memory = False
         try:
             yield
         finally:
             torch.use_deterministic_algorithms(strict, warn_only=warns)
-            torch.utils.deterministic.fill_uninitialized_memory = filled
+            memory.fill_uninitialized_memory = filled
