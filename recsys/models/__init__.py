@@ -22,6 +22,9 @@ MODELS = {
     "content": "recsys.models.content:Content",
     "biased_mf": "recsys.models.biased_mf:BiasedMF",
     "neumf": "recsys.models.neumf:NeuMF",
+    "two_tower": "recsys.models.two_tower:TwoTower",
     "lightgcn": "recsys.models.lightgcn:LightGCN",
+    "sasrec": "recsys.models.sasrec:SASRec",
+    "gru4rec": "recsys.models.gru:GRU4Rec",
     "fusion": "recsys.hybrid.fusion:Fusion",
 }

@@ -58,21 +58,99 @@ class Pairs:
         return np.asarray(self._cells[place] == cells)
 
 
-def sequences(queries: Queries, n_items: int, length: int) -> NDArray[np.int64]:
+class Pasts:
+    """Every step of the histories of a data set, each with the steps before it.
+
+    users, items: (n,) who took which step, oldest first within a user.
+    """
+
+    def __init__(self, dataset: Dataset, length: int) -> None:
+        self.n_items, self.length = len(dataset.items), length
+        queries = Queries.of(dataset.interactions, np.arange(len(dataset.users)))
+        self.users, self.items = steps_of(queries, self.n_items)
+        self._first = np.searchsorted(self.users, self.users)  # users are sorted: where the own steps begin
+
+    def __len__(self) -> int:
+        return len(self.users)
+
+    def before(self, places: NDArray[np.int64]) -> NDArray[np.int64]:
+        """(n, length) the latest steps before each of these (n,), padded in front with `n_items`."""
+        window = places[:, None] + np.arange(-self.length, 0)
+        inside = window >= self._first[places][:, None]
+        return np.where(inside, self.items[window.clip(min=0)], self.n_items)
+
+
+class Windows:
+    """The histories of a data set in windows of `length` steps, each with the step that came next.
+
+    user, step, following: (n,) the pairs of a like and the next one, oldest first within a user.
+    """
+
+    def __init__(self, dataset: Dataset, length: int) -> None:
+        self.n_items, self.length = len(dataset.items), length
+        user, item = steps_of(Queries.of(dataset.interactions, np.arange(len(dataset.users))), self.n_items)
+        followed = user[1:] == user[:-1]
+        self.user, self.step, self.following = user[:-1][followed], item[:-1][followed], item[1:][followed]
+        self.known = np.unique(item)
+
+    def shuffled(self, rng: np.random.Generator, size: int) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+        """(steps, following), each (at most size, at most length) and padded in front, in random order.
+
+        A history of more than `length` steps is cut at other places each time: no step is always without a past.
+        """
+        owned = np.bincount(self.user)
+        shift = (rng.random(len(owned)) * (owned - self.length + 1).clip(1, self.length)).astype(np.int64)
+        window = (_from_the_end(self.user) + shift[self.user]) // self.length
+        group = np.cumsum(np.diff(self.user, prepend=-1).astype(bool) | np.diff(window, prepend=-1).astype(bool)) - 1
+        n = len(np.unique(group))
+        steps, following = (_aligned(group, part, n, self.length, self.n_items) for part in (self.step, self.following))
+        order = rng.permutation(n)
+        for start in range(0, n, size):
+            part = order[start : start + size]
+            yield trimmed(steps[part], self.n_items), trimmed(following[part], self.n_items)
+
+
+def sequences(queries: Queries, n_items: int, length: int, known: NDArray[np.bool_] | None = None) -> NDArray[np.int64]:
     """(n, length) the latest likes of each history, oldest first, padded in front with `n_items`.
 
-    An item that is repeated at once is one step; only rows of weight > 0 count.
+    An item that is repeated at once is one step; only rows of weight > 0 count, and of the items only those `known`.
     """
+    row, item = steps_of(queries, n_items, known)
+    return _aligned(row, item, len(queries), length, n_items)
+
+
+def trimmed(steps: NDArray[np.int64], padding: int) -> NDArray[np.int64]:
+    """The sequences without the columns in front that are padding in all of them; the last column stays."""
+    used = (steps != padding).any(axis=0)
+    used[-1:] = True
+    return steps[:, int(used.argmax()) :]
+
+
+def steps_of(
+    queries: Queries, n_items: int, known: NDArray[np.bool_] | None = None
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """(query, item) of every step of the histories, oldest first."""
     check_items(queries, n_items)
     row = np.repeat(np.arange(len(queries)), np.diff(queries.indptr))
-    liked = queries.weights > 0
-    row, item = row[liked], queries.items[liked].astype(np.int64)
+    counts = queries.weights > 0
+    if known is not None:
+        counts &= known[queries.items]
+    row, item = row[counts], queries.items[counts].astype(np.int64)
     fresh = np.ones(len(row), dtype=bool)
     fresh[1:] = (row[1:] != row[:-1]) | (item[1:] != item[:-1])
-    row, item = row[fresh], item[fresh]
-    ends = np.cumsum(np.bincount(row, minlength=len(queries)))
-    from_the_end = ends[row] - 1 - np.arange(len(row))
-    kept = from_the_end < length
-    steps = np.full((len(queries), length), n_items, np.int64)
-    steps[row[kept], length - 1 - from_the_end[kept]] = item[kept]
+    return row[fresh], item[fresh]
+
+
+def _aligned(row: NDArray[np.int64], item: NDArray[np.int64], n: int, length: int, padding: int) -> NDArray[np.int64]:
+    """(n, length) the last items of each row, at its end; `row` is sorted."""
+    back = _from_the_end(row)
+    kept = back < length
+    steps = np.full((n, length), padding, np.int64)
+    steps[row[kept], length - 1 - back[kept]] = item[kept]
     return steps
+
+
+def _from_the_end(row: NDArray[np.int64]) -> NDArray[np.int64]:
+    """How many entries of its row come after each one; `row` is sorted."""
+    ends: NDArray[np.int64] = np.cumsum(np.bincount(row))
+    return np.asarray(ends[row] - 1 - np.arange(len(row)))
