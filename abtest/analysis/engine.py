@@ -61,7 +61,8 @@ def _attach(connection: Backend, name: str, source: Source) -> ir.Table:
 
 def _nullable(table: ir.Table) -> ir.Table:
     """The table without NOT NULL promises: Ibis takes no union of columns that promise differently."""
-    return table.cast({name: kind(nullable=True) for name, kind in table.schema().items() if not kind.nullable})
+    promised = {name: kind(nullable=True) for name, kind in table.schema().items() if not kind.nullable}
+    return table.cast(promised) if promised else table
 
 
 def check_columns(table: ir.Table, name: str, columns: Mapping[str, str]) -> None:

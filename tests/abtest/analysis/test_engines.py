@@ -166,7 +166,15 @@ def test_spark_says_what_duckdb_says(events: Events, countries: pa.Table, expect
         pytest.skip("Spark is not installed: pip install 'bakeoff[spark]', and Java")
     from pyspark.sql import SparkSession
 
-    session = SparkSession.builder.master("local[2]").config("spark.sql.session.timeZone", "UTC").getOrCreate()
+    settings = {
+        "spark.sql.session.timeZone": "UTC",
+        "spark.sql.shuffle.partitions": "2",  # of 200 nearly empty ones the test would take minutes
+        "spark.ui.enabled": "false",
+        "spark.ui.showConsoleProgress": "false",
+        "spark.driver.bindAddress": "127.0.0.1",
+        "spark.driver.host": "127.0.0.1",
+    }
+    session = SparkSession.builder.master("local[2]").config(map=settings).getOrCreate()
     try:
         connection = ibis.pyspark.connect(session)
         tables = {"exposures": events.exposures, "outcomes": events.outcomes, "countries": countries}
