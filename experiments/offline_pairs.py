@@ -9,8 +9,13 @@ from bakeoff.bootstrap import Paired, mean_interval
 from experiments import tracking
 from experiments.board import Leaderboard
 from experiments.home import Home
+from experiments.registry import Registry
+from recsys.data.interactions import Interactions
 from recsys.scorecard import compare
 from recsys.scorecard import slices as parts
+
+HEAD, RAREST = 0.2, 0.25
+"""Parts: of the items, by popularity, that are the head; of the users, by how much of theirs is outside of it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,13 +37,36 @@ def duel(home: Home, board: Leaderboard, one: str, other: str, metric: str) -> P
 
 
 def slices(home: Home, board: Leaderboard, metric: str) -> tuple[Slice, ...]:
-    """A metric for cold, light and heavy users, variant by variant, best first."""
-    return tuple(
-        _slice(row.variant, name, part.values[metric], board.seed)
-        for row in board.standings
-        for name, part in parts(tracking.scorecard(home, row)).items()
-        if metric in part.values
-    )
+    """A metric for cold, light and heavy users and for those whose taste is the long tail, variant by variant, best
+    first. The long tail needs a registered version, whose package knows who touched what."""
+    rare = _long_tail_users(home, board)
+    found = []
+    for row in board.standings:
+        card = tracking.scorecard(home, row)
+        named = parts(card) if rare is None else parts(card) | {"long tail": card.where(rare[card.users])}
+        found += [
+            _slice(row.variant, name, part.values[metric], board.seed)
+            for name, part in named.items()
+            if metric in part.values
+        ]
+    return tuple(found)
+
+
+def long_tail_users(histories: Interactions) -> NDArray[np.bool_]:
+    """(n_users,) the quarter of the users with the largest part of their history outside the head of the catalogue,
+    which is the most popular fifth of the items. Users without a history, or with all of it in the head, are not."""
+    order = np.argsort(-histories.item_users, kind="stable")  # ties by item number
+    tail = np.ones(histories.n_items, np.bool_)
+    tail[order[: round(HEAD * len(order))]] = False
+    touched = np.bincount(histories.user, minlength=histories.n_users)
+    rare = np.bincount(histories.user, weights=tail[histories.item], minlength=histories.n_users)
+    share = np.divide(rare, touched, out=np.zeros(len(touched)), where=touched > 0)
+    return (share > 0) & (share >= np.quantile(share[touched > 0], 1.0 - RAREST) if touched.any() else False)
+
+
+def _long_tail_users(home: Home, board: Leaderboard) -> NDArray[np.bool_] | None:
+    version = next((row.version for row in board.standings if row.version is not None), None)
+    return None if version is None else long_tail_users(Registry(home).load(board.name, version).histories)
 
 
 def _slice(variant: str, name: str, values: NDArray[np.float64], seed: int) -> Slice:
