@@ -6,6 +6,7 @@ from dataclasses import replace
 from functools import cache, partial
 
 import numpy as np
+from mlflow.exceptions import MlflowException
 
 from experiments import tracking
 from experiments.board import Leaderboard, Standing
@@ -39,10 +40,13 @@ def history(home: Home, records: Sequence[Record]) -> History:
 def board_of(home: Home, model: str, version: int) -> Leaderboard:
     """The leaderboard that a registered version came from, where its row has this version."""
     registry = Registry(home)
-    run = registry.client.get_model_version(model, str(version)).tags.get("bakeoff.bakeoff", "")
-    if not run:
-        raise LookupError(f"v{version} of {model!r} came from no bake-off")
-    return tracking.leaderboard_of_run(home, run)
+    try:
+        run = registry.client.get_model_version(model, str(version)).tags.get("bakeoff.bakeoff", "")
+        if run:
+            return tracking.leaderboard_of_run(home, run)
+    except (MlflowException, OSError):  # one deleted version or run must not hide all other experiments
+        raise LookupError(f"v{version} of {model!r}, or the bake-off it came from, is not in MLflow any more") from None
+    raise LookupError(f"v{version} of {model!r} came from no bake-off")
 
 
 def data_of(home: Home, model: str, version: int) -> Loaded:
