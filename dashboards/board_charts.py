@@ -6,7 +6,7 @@ from typing import Any
 import altair as alt
 
 from dashboards.numbers import ABSENT, cut_off, fixed, label
-from dashboards.palette import layered, series_colour, series_shape, values
+from dashboards.palette import GREY, layered, series_colour, series_shape, values
 from experiments.board import Cell, Leaderboard, Standing
 
 HEIGHT = 380
@@ -27,7 +27,24 @@ def tradeoff(board: Leaderboard, against: str) -> alt.LayerChart:
     across = chart.mark_rule(strokeWidth=2, opacity=0.6).encode(x=x, x2="x_high:Q", y="y:Q")
     upwards = chart.mark_rule(strokeWidth=2, opacity=0.6).encode(x="x:Q", y=y, y2="y_high:Q")
     points = chart.mark_point(filled=True, size=120, opacity=1).encode(x="x:Q", y="y:Q", shape=series_shape(variants))
-    return layered(across, upwards, points, height=HEIGHT)
+    unbeaten = [row for row in rows if row["variant"] in front(board, against)]
+    line = alt.Chart(values(unbeaten)).mark_line(strokeDash=[5, 4], strokeWidth=1.5, color=GREY)
+    edge = line.encode(x="x:Q", y="y:Q", order="x:Q")
+    return layered(edge, across, upwards, points, height=HEIGHT)
+
+
+def front(board: Leaderboard, against: str) -> list[str]:
+    """The variants that no other beats on both the leading metric and `against`: the Pareto front."""
+    spots = {
+        row.variant: (row.cells[board.metric].mean, row.cells[against].mean)
+        for row in board.standings
+        if _has(row, board.metric, against)
+    }
+    return [
+        name
+        for name, (up, across) in spots.items()
+        if not any(u >= up and a >= across and (u, a) != (up, across) for u, a in spots.values())
+    ]
 
 
 def metric_by_k(board: Leaderboard, base: str) -> alt.LayerChart:

@@ -15,7 +15,12 @@ from experiments.board import Cell, Leaderboard, Rival, Standing
 if TYPE_CHECKING:  # its module imports MLflow, which takes seconds
     from experiments.offline_pairs import Slice
 
-SLICES = {"cold": "Cold: nothing known", "light": "Light: up to 10 interactions", "heavy": "Heavy: more"}
+SLICES = {
+    "cold": "Cold: nothing known",
+    "light": "Light: up to 10 interactions",
+    "heavy": "Heavy: more",
+    "long tail": "Long tail: the quarter with the rarest taste",
+}
 LOWER_IS_BETTER = frozenset({"gini"})
 
 
@@ -144,21 +149,6 @@ def slices(found: "Sequence[Slice]") -> pd.DataFrame:
                 row[SLICES[one.name]] = f"{interval(cell)} · {one.users:,} users" if one.users else ABSENT
         rows.append(row)
     return pd.DataFrame(rows)
-
-
-def front(board: Leaderboard, against: str) -> list[str]:
-    """The variants that no other beats on both the leading metric and `against`: the Pareto front."""
-    spots = {
-        row.variant: (row.cells[board.metric].mean, row.cells[against].mean)
-        for row in board.standings
-        if board.metric in row.cells and against in row.cells
-    }
-    spots = {name: spot for name, spot in spots.items() if all(map(math.isfinite, spot))}
-    return [
-        name
-        for name, (up, across) in spots.items()
-        if not any(u >= up and a >= across and (u, a) != (up, across) for u, a in spots.values())
-    ]
 
 
 def summary(board: Leaderboard) -> str:

@@ -24,7 +24,12 @@ def scatter(points: Sequence[Point], metric: str) -> alt.LayerChart:
     Up right and down left of the two zero lines, the offline metric had the right sign.
     """
     rows = [_row(point, metric) for point in points if metric in point.offline]
-    x = alt.X("low_x:Q", title=f"Offline difference in {label(metric)}", scale=alt.Scale(padding=20))
+    x = alt.X(
+        "low_x:Q",
+        title=f"Offline difference in {label(metric)}",
+        scale=alt.Scale(padding=20),
+        axis=alt.Axis(tickCount=8),
+    )
     y = alt.Y("low_y:Q", title="Measured lift", axis=signed_percent(), scale=alt.Scale(padding=20))
     tooltip = [
         alt.Tooltip("title:N", title="Experiment"),
@@ -32,7 +37,7 @@ def scatter(points: Sequence[Point], metric: str) -> alt.LayerChart:
         alt.Tooltip("x_text:N", title="Offline"),
         alt.Tooltip("y_text:N", title="Measured"),
     ]
-    legend = alt.Legend(title=None, orient="top", symbolOpacity=1)
+    legend = alt.Legend(title=None, orient="top", symbolOpacity=1, symbolStrokeWidth=1)
     shape = alt.Shape(
         "sign:N", scale=alt.Scale(domain=list(SIGNS), range=[s for s, _ in SIGNS.values()]), legend=legend
     )

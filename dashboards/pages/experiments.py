@@ -6,16 +6,19 @@ from dashboards import layout, queries, tables
 from dashboards.markdown import escape
 
 COLUMNS = {
-    "Experiment": st.column_config.TextColumn(width="medium"),
+    "Experiment": st.column_config.TextColumn(width=300),
     "Verdict so far": st.column_config.TextColumn(help="What the latest decision says, and which variant won."),
     "Health": st.column_config.TextColumn(
         help="Validity first, then guardrails, the age of a running experiment's data, warnings."
     ),
+    "Key": st.column_config.TextColumn(width="small"),
     "Days": st.column_config.TextColumn(help="Days with data, of the days planned."),
     "Units": st.column_config.TextColumn(help="Exposed units over all variants, of the units planned."),
     "Progress": st.column_config.ProgressColumn(format="%.0f%%", min_value=0, max_value=100, width="small"),
     "Readout": st.column_config.LinkColumn(display_text="Open", width="small"),
 }
+ROW, TALLEST = 35, 458
+"""Pixels: of a row of the list, and of a list that leaves a laptop's screen room for the rest; longer ones scroll."""
 
 
 def page() -> None:
@@ -36,7 +39,8 @@ def page() -> None:
     if shown.empty:
         st.info("No experiment matches; clear the search or the status filter.")
     else:
-        st.dataframe(shown, column_config=COLUMNS, hide_index=True, key="experiments")
+        tall = min(ROW * (len(shown) + 1) + 3, TALLEST)
+        st.dataframe(shown, column_config=COLUMNS, height=tall, hide_index=True, key="experiments")
     st.caption(f"{len(shown)} of {len(frame)} experiments. A readout opens in a new tab; its address can be shared.")
     return None
 

@@ -62,10 +62,10 @@ def tradeoffs(board: Leaderboard) -> None:
     st.subheader("What accuracy costs", anchor=False)
     for column, name in zip(st.columns(len(against)), against, strict=True):
         column.altair_chart(board_charts.tradeoff(board, name), key=f"tradeoff {name}")
-    told = [f"{label(name)}: {', '.join(board_tables.front(board, name))}" for name in against]
+    told = [f"{label(name)}: {', '.join(board_charts.front(board, name))}" for name in against]
     st.caption(
         "Up is more accurate, right is more diverse or more novel; the bars are intervals. Beaten by none on both "
-        f"(the Pareto front): {escape('; '.join(told))}."
+        f"(the Pareto front, dashed): {escape('; '.join(told))}."
     )
 
 
@@ -99,8 +99,12 @@ def sliced(home: Home, name: str, board: Leaderboard) -> None:
     with layout.problems():
         found = queries.slices(home, name, board.metric)
         if found:
-            st.subheader(f"{label(board.metric)} by what was known of the user", anchor=False)
+            st.subheader(f"{label(board.metric)} by kind of user", anchor=False)
             layout.table(board_tables.slices(found))
+            st.caption(
+                "Rarest taste: the largest part of the history outside the most popular fifth of the items. The slice "
+                "overlaps the others."
+            )
 
 
 def details(board: Leaderboard) -> None:

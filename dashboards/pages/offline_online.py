@@ -1,5 +1,6 @@
 """Offline against online: whether the offline metrics foretold the measured lifts, over all finished experiments."""
 
+import math
 from collections.abc import Mapping
 
 import streamlit as st
@@ -40,7 +41,9 @@ def draw(home: Home) -> None:
         return
     # the address names the metric without its length, so that it stays when another length is chosen
     names = {cut_off(one.metric)[0]: one.metric for one in record}
-    chosen = layout.chooser("metric", "Offline metric", tuple(names), {base: label(base) for base in names})
+    # too few to rank: the leading metric of most leaderboards is the one to look at first
+    first = tuple(names) if len(points) >= FEW else tuple(sorted(names, key=lambda base: base != "ndcg"))
+    chosen = layout.chooser("metric", "Offline metric", first, {base: label(base) for base in names})
     if chosen not in names:
         st.error(escape(f"no comparison has the offline metric {chosen!r}; there are {', '.join(names)}."))
         return
@@ -50,7 +53,7 @@ def draw(home: Home) -> None:
         "A point per comparison, with both intervals. Right of and above the zero lines, or left and below: the "
         "offline metric had the right sign. A lift is positive when the metric moved the way that is wanted."
     )
-    if len(points) >= FEW:
+    if any(math.isfinite(one.rank) for one in record):
         st.subheader("Which offline metric predicts", anchor=False)
         st.altair_chart(promise_charts.ranks(record), key="ranks")
     layout.table(promise_tables.record(record))

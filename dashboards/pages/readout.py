@@ -150,6 +150,8 @@ def certainty(readout: Readout, decision: Decision | None) -> None:
 
 def alarms(readout: Readout) -> None:
     """Draw, before anything else, the checks that forbid reading the numbers."""
+    if readout.srm.alarm:
+        st.error(f"⚠ {escape(words.ratio_sentence(readout.srm))}")
     for check in readout.checks:
         if check.fatal:
             st.error(f"⚠ {escape(check.says)}")

@@ -31,7 +31,7 @@ def signed_in(page: str, **query: str) -> AppTest:
 def test_slates_show_the_same_user_under_both_variants(finished: Home) -> None:
     app = opened("slates", experiment=key_of(finished))
     shown, other, summary = (app.table[n].value for n in range(3))
-    assert list(shown.columns) == list(other.columns) == ["#", "Item", "Why", "Score"]
+    assert list(shown.columns) == list(other.columns) == [r"\#", "Item", "Why", "Score"]
     assert 0 < len(shown) == len(other)
     assert all(shown["Why"])
     assert all(other["Why"])
@@ -82,6 +82,24 @@ def test_one_experiment_is_too_few_to_judge_offline_metrics(finished: Home) -> N
     assert n_charts(app) == 1
     points = app.table[-1].value
     assert list(points["Treatment against control"]) == ["knn against popularity"]
+
+
+def test_experiment_of_a_deleted_model_is_left_out_and_hides_no_other(finished: Home) -> None:
+    store = ExperimentStore(finished)
+    made = store.record(key_of(finished))
+    assert made.readout is not None
+    experiment = replace(made.definition.experiment, key="orphan")
+    store.save(replace(made.definition, experiment=experiment, model="gone"))
+    store.save_readout(replace(made.readout, experiment="orphan"))
+    app = opened("offline_online")
+    assert "Only 1 comparison" in texts(app)
+    assert "orphan: v1 of 'gone', or the bake-off it came from, is not in MLflow any more" in texts(app)
+
+
+def test_models_show_the_long_tail_beside_the_kinds_of_users(finished: Home) -> None:
+    tables = [table.value for table in opened("models").table]
+    (kinds,) = (table for table in tables if any("Long tail" in name for name in table.columns))
+    assert set(kinds["Variant"]) == {"popularity", "knn"}
 
 
 def test_serving_shows_slots_pace_and_what_comes_later(finished: Home) -> None:

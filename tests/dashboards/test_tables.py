@@ -79,7 +79,7 @@ def test_effect_without_relative_change_keeps_its_difference() -> None:
     made = replace(readout("e"), effects=(Comparison(metric=REVENUE, variant="treatment", effect=from_nothing),))
     row = readout_tables.effects(made).loc[0]
     assert row["Control"] == "0 EUR (n = 8,012)"
-    assert row["Difference"] == "+0.500 EUR"
+    assert row["Difference"] == "+0.500 EUR (+0.40 to +0.60)"
     assert row["Lift"] == "– (no interval)"
 
 
