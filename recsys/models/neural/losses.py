@@ -1,5 +1,7 @@
 """What scores of likes beside scores of negatives cost."""
 
+import math
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -24,12 +26,17 @@ def in_batch_softmax(logits: Tensor, items: Tensor, log_q: Tensor | None) -> Ten
     """The mean cross-entropy of each row's own column among those of the batch.
 
     logits (b, b): row i's like stands in column i; items (b,): whose columns these are; log_q (n_items,): the logarithm
-    of how likely a batch draws each item (None: uncorrected). Other columns of the row's own item are left out.
+    of the share of the draws that each item has (None: uncorrected). Other columns of the row's own item are left out.
+
+    Corrected, the others count 1 / how often they are expected, (b - 1) q, and the own column, which is always there,
+    counts 1: the sum is then that over the catalogue. To correct the own one too, as Yi et al. do, is right only where
+    the other columns of its item stay in (Khrylchenko et al. 2025).
     """
+    own = torch.eye(len(items), dtype=torch.bool, device=items.device)
     if log_q is not None:
-        logits = logits - log_q[items]
-    twice = items[:, None] == items[None, :]
-    twice.fill_diagonal_(False)
+        expected = log_q[items] + math.log(max(len(items) - 1, 1))
+        logits = torch.where(own, logits, logits - expected)
+    twice = (items[:, None] == items[None, :]) & ~own
     return functional.cross_entropy(
         logits.masked_fill(twice, -torch.inf), torch.arange(len(items), device=items.device)
     )
