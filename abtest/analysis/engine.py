@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import ibis
 import ibis.expr.datatypes as dt
@@ -11,8 +11,8 @@ import ibis.expr.types as ir
 import pyarrow as pa
 from ibis.backends.duckdb import Backend
 
-Source: TypeAlias = pa.Table | ir.Table | str | Path
-"""An Arrow table, an Ibis table, a CSV or Parquet file, or a folder of Parquet (the lake)."""
+Source: TypeAlias = pa.Table | ir.Table | str | Path | Any
+"""An Arrow table, a polars or pandas frame, an Ibis table, a CSV or Parquet file, a folder of Parquet (the lake)."""
 
 
 KINDS: Mapping[str, Callable[[dt.DataType], bool]] = {
@@ -27,6 +27,7 @@ KINDS: Mapping[str, Callable[[dt.DataType], bool]] = {
 @contextmanager
 def opened(sources: Mapping[str, Source]) -> Iterator[list[ir.Table]]:
     """The sources as Ibis tables of one engine, in order: their own, or a DuckDB in memory that ends with the block."""
+    sources = {name: arrow(source) for name, source in sources.items()}
     foreign = [isinstance(source, ir.Table) for source in sources.values()]
     if all(foreign):
         yield [_nullable(source) for source in sources.values()]
@@ -41,13 +42,19 @@ def opened(sources: Mapping[str, Source]) -> Iterator[list[ir.Table]]:
         connection.disconnect()
 
 
+def arrow(source: Source) -> Source:
+    """A frame of polars or pandas as an Arrow table, without a copy where it can be; anything else as it is."""
+    frame = hasattr(source, "__arrow_c_stream__") and not isinstance(source, ir.Table | pa.Table)
+    return pa.table(source) if frame else source
+
+
 def _attach(connection: Backend, name: str, source: Source) -> ir.Table:
     if isinstance(source, pa.Table):
         connection.con.register(name, source)  # scanned where it lies, not copied
         return connection.table(name)
     if not isinstance(source, str | Path):
         raise TypeError(
-            f"{name} must be an Arrow table, an Ibis table or a path to Parquet, got {type(source).__name__}"
+            f"{name} must be an Arrow table, a frame, an Ibis table or a path to Parquet, got {type(source).__name__}"
         )
     path = Path(source)
     files = sorted(map(str, path.rglob("*.parquet"))) if path.is_dir() else [str(path)]

@@ -320,7 +320,7 @@ def test_bad_sources_are_refused(world: Events, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="exposures: no Parquet or CSV at"):
         attempt(tmp_path)
     with pytest.raises(
-        TypeError, match="exposures must be an Arrow table, an Ibis table or a path to Parquet, got list"
+        TypeError, match="exposures must be an Arrow table, a frame, an Ibis table or a path to Parquet, got list"
     ):
         attempt([])
     with pytest.raises(ValueError, match="must all be Ibis tables or none"):

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pyarrow as pa
 import pyarrow.csv as csv
 import pytest
@@ -41,6 +42,12 @@ def test_a_csv_says_what_the_table_in_memory_says(tmp_path: Path) -> None:
     for one, other in zip(here.effects, there.effects, strict=True):
         assert one.effect.p_value == pytest.approx(other.effect.p_value, rel=1e-9)
     assert here.effects[0].variance_saved == pytest.approx(0.67, abs=0.06)
+
+
+@pytest.mark.parametrize("frame", [pl.from_arrow, pa.Table.to_pandas])
+def test_a_frame_says_what_the_arrow_table_says(frame: Any) -> None:
+    here, there = (read(source, SPEND, ORDERS, BOUGHT).effects for source in (units(), frame(units())))
+    assert [one.effect.p_value for one in here] == [other.effect.p_value for other in there]
 
 
 def test_the_variants_are_found_in_the_table() -> None:
