@@ -1,9 +1,12 @@
 """What every page has: its heading with the moment the data was read, and errors as sentences."""
 
+import pickle
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import streamlit as st
@@ -13,6 +16,9 @@ from dashboards.launch import home_of
 from dashboards.markdown import escape
 from dashboards.numbers import moment
 from experiments.home import Home
+
+if TYPE_CHECKING:
+    import altair as alt
 
 
 def home() -> Home:
@@ -51,6 +57,20 @@ def teach(what: str) -> None:
 def table(frame: pd.DataFrame) -> None:
     """A table whose cells stand as they are: Streamlit would read Markdown in them."""
     st.table(frame.map(escape).rename(columns=escape), hide_index=True)
+
+
+def chart(drawn: "Callable[[], alt.Chart | alt.LayerChart]", key: str) -> None:
+    """Draw a chart: the function that makes it with its arguments (`functools.partial`), made once."""
+    st.vega_lite_chart(spec=_spec(drawn), key=key)
+
+
+# Altair takes a tenth of a second for a chart, half of it for checking what the tests have checked; Streamlit's own
+# hashing of the data would take as long
+@st.cache_data(max_entries=256, show_spinner=False, hash_funcs={partial: pickle.dumps})
+def _spec(drawn: "Callable[[], alt.Chart | alt.LayerChart]") -> dict[str, Any]:
+    spec: dict[str, Any] = drawn().to_dict(validate=False)
+    spec.pop("config")  # Altair's own width and height: the page gives the chart its place
+    return spec
 
 
 def chooser(name: str, title: str, options: tuple[str, ...], titles: dict[str, str] | None = None) -> str | None:

@@ -1,6 +1,7 @@
 """Models: who is best offline, what it costs in diversity and novelty, who serves now and how it came to that."""
 
 import shlex
+from functools import partial
 
 import streamlit as st
 
@@ -61,7 +62,8 @@ def tradeoffs(board: Leaderboard) -> None:
         return
     st.subheader("What accuracy costs", anchor=False)
     for column, name in zip(st.columns(len(against)), against, strict=True):
-        column.altair_chart(board_charts.tradeoff(board, name), key=f"tradeoff {name}")
+        with column:
+            layout.chart(partial(board_charts.tradeoff, board, name), key=f"tradeoff {name}")
     told = [f"{label(name)}: {', '.join(board_charts.front(board, name))}" for name in against]
     st.caption(
         "Up is more accurate, right is more diverse or more novel; the bars are intervals. Beaten by none on both "
@@ -76,7 +78,7 @@ def by_length(board: Leaderboard) -> None:
         return
     st.subheader("By length of the list", anchor=False)
     base = st.selectbox("Metric", bases, board_tables.leading(board, bases), format_func=label, key="by length")
-    st.altair_chart(board_charts.metric_by_k(board, base), key="metric by k")
+    layout.chart(partial(board_charts.metric_by_k, board, base), key="metric by k")
 
 
 def pairs(home: Home, name: str, board: Leaderboard) -> None:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from functools import partial
 
 import streamlit as st
 
@@ -48,14 +49,14 @@ def draw(home: Home) -> None:
         st.error(escape(f"no comparison has the offline metric {chosen!r}; there are {', '.join(names)}."))
         return
     metric = names[chosen]
-    st.altair_chart(promise_charts.scatter(points, metric), key="scatter")
+    layout.chart(partial(promise_charts.scatter, points, metric), key="scatter")
     st.caption(
         "A point per comparison, with both intervals. Right of and above the zero lines, or left and below: the "
         "offline metric had the right sign. A lift is positive when the metric moved the way that is wanted."
     )
     if any(math.isfinite(one.rank) for one in record):
         st.subheader("Which offline metric predicts", anchor=False)
-        st.altair_chart(promise_charts.ranks(record), key="ranks")
+        layout.chart(partial(promise_charts.ranks, record), key="ranks")
     layout.table(promise_tables.record(record))
     st.caption(
         "Rank correlation: Spearman's, 1 when the offline order is the measured one. Signs are counted over "

@@ -1,6 +1,7 @@
 """Plan: how many units and days the next experiment needs, from what the past ones measured."""
 
 import math
+from functools import partial
 
 import streamlit as st
 
@@ -78,7 +79,7 @@ def answers(past: Past, wanted: Design, lift: float, days: int, share: float) ->
             st.caption(escape(plan_words.reach_sentence(past, reach, wanted.power)))
             widest = max(2.5 * lift, 2.0 * reach.lift) if math.isfinite(reach.lift) else 2.5 * lift
             curve = plans.power_curve(past, wanted, reach.units, min(widest, plans.most(past)))
-            st.altair_chart(plan_charts.power_curve(curve, wanted.power, reach.lift), key="power curve")
+            layout.chart(partial(plan_charts.power_curve, curve, wanted.power, reach.lift), key="power curve")
         else:
             st.info("The past experiment's units were not counted by day, so days cannot be turned into units.")
     with right:
@@ -86,7 +87,7 @@ def answers(past: Past, wanted: Design, lift: float, days: int, share: float) ->
         st.caption("The smallest lift that so many days can find; a change below the curve will usually be missed.")
         if past.arrivals:
             reaches = plans.reach_curve(past, wanted, range(7, max(57, days + 1), 7), share)
-            st.altair_chart(plan_charts.reach_curve(reaches, days), key="reach curve")
+            layout.chart(partial(plan_charts.reach_curve, reaches, days), key="reach curve")
 
 
 def _usual(past: Past) -> float:

@@ -178,8 +178,10 @@ def by_day(home: Home, readout: Readout) -> None:
     if not counts:
         return
     left, right = st.columns(2)
-    left.altair_chart(pace_charts.by_day(counts, "units"), key="units by day")
-    right.altair_chart(pace_charts.by_day(counts, "exposures"), key="exposures by day")
+    with left:
+        layout.chart(partial(pace_charts.by_day, counts, "units"), key="units by day")
+    with right:
+        layout.chart(partial(pace_charts.by_day, counts, "exposures"), key="exposures by day")
 
 
 def effects(definition: Definition, readout: Readout) -> None:
@@ -191,7 +193,7 @@ def effects(definition: Definition, readout: Readout) -> None:
         st.info("No effect yet: no metric could be compared.")
         return
     if charts.has_interval(comparisons):
-        st.altair_chart(charts.forest(comparisons), key="forest")
+        layout.chart(partial(charts.forest, comparisons), key="forest")
     guards = (
         " A grey tick marks a guardrail's margin." if any(c.metric.role == "guardrail" for c in comparisons) else ""
     )
@@ -226,7 +228,7 @@ def course(readout: Readout) -> None:
     st.subheader("Effect by day", anchor=False)
     with_days.sort(key=lambda name: metrics[name].role != "primary")
     name = st.selectbox("Metric", with_days, format_func=label, key="course")
-    st.altair_chart(charts.cumulative(metrics[name], readout.daily), key="cumulative")
+    layout.chart(partial(charts.cumulative, metrics[name], readout.daily), key="cumulative")
     st.caption(
         "Cumulative: all data up to the end of each day. The band is always valid: it may be watched every day, "
         "and holds over all days together."
@@ -241,7 +243,7 @@ def segments(readout: Readout) -> None:
     st.subheader("Segments", anchor=False)
     found = groups[st.selectbox("Metric and attribute", list(groups), key="segment")]
     if charts.has_interval(found):
-        st.altair_chart(charts.forest(found), key="segments")
+        layout.chart(partial(charts.forest, found), key="segments")
     layout.table(readout_tables.segments(found))
     metric, attribute = found[0].metric.name, found[0].segment.name if found[0].segment else ""
     told = [i for i in readout.interactions if (i.metric, i.segment) == (metric, attribute)]

@@ -1,6 +1,7 @@
 """Serving: who serves, since when and by which decision; how fresh the log is and how fast slates come."""
 
 from datetime import datetime, timedelta
+from functools import partial
 
 import streamlit as st
 
@@ -35,7 +36,7 @@ def events(pace: Pace, now: datetime) -> None:
     st.markdown(escape(pace_words.lag(pace, now)))
     if pace.steps:
         st.segmented_control("Slates", list(STEPS), default="By hour", key="step", label_visibility="collapsed")
-        st.altair_chart(pace_charts.by_time(pace), key="pace")
+        layout.chart(partial(pace_charts.by_time, pace), key="pace")
         st.caption(escape(pace_words.fallbacks(pace)))
 
 

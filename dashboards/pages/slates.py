@@ -1,5 +1,7 @@
 """What users saw: lists side by side for the same user, and what each variant shows in general."""
 
+from functools import partial
+
 import streamlit as st
 
 from dashboards import layout, queries, slate_charts, slate_queries, slate_tables, tables
@@ -89,21 +91,22 @@ def in_general(home: Home, key: str, definition: Definition) -> None:
     left, right = st.columns(2)
     with left:
         st.markdown("**Popularity of the items shown**")
-        st.altair_chart(slate_charts.shares(profiles, "tiers", "Share of places"), key="tiers")
+        layout.chart(partial(slate_charts.shares, profiles, "tiers", "Share of places"), key="tiers")
     with right:
         st.markdown("**Categories**")
         if any(profile.categories for profile in profiles):
-            st.altair_chart(slate_charts.shares(profiles, "categories", "Share of places"), key="categories")
+            layout.chart(partial(slate_charts.shares, profiles, "categories", "Share of places"), key="categories")
         else:
             st.info("The items have no categories, or the data set cannot be loaded any more.")
     left, right = st.columns(2)
     with left:
         st.markdown("**Novelty**")
-        st.altair_chart(slate_charts.spread(profiles, "novelty", "Mean surprise of a slate, in bits"), key="novelty")
+        surprise = partial(slate_charts.spread, profiles, "novelty", "Mean surprise of a slate, in bits")
+        layout.chart(surprise, key="novelty")
     with right:
         st.markdown("**Diversity**")
-        unlike = slate_charts.spread(profiles, "diversity", "Mean unlikeness of two items of a slate")
-        st.altair_chart(unlike, key="diversity")
+        unlike = partial(slate_charts.spread, profiles, "diversity", "Mean unlikeness of two items of a slate")
+        layout.chart(unlike, key="diversity")
     origin = slate_queries.catalogue(
         home, definition.model, int(str(definition.experiment.variants[0].payload["version"]))
     ).origin
@@ -128,7 +131,7 @@ def alike(home: Home, key: str) -> None:
     for one in found:
         st.markdown(escape(slate_tables.overlap_sentence(one)))
     if asked:
-        st.altair_chart(slate_charts.overlap(found), key="overlap")
+        layout.chart(partial(slate_charts.overlap, found), key="overlap")
 
 
 if __name__ == "__main__":
