@@ -1,6 +1,5 @@
 """Two towers: a user made of his history and features, an item made of its id and features; their product."""
 
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal
@@ -17,6 +16,7 @@ from recsys.models.base import Family, State, Watch, check_choice, check_real, c
 from recsys.models.indexed import Indexed
 from recsys.models.neural.batches import Pasts, sequences
 from recsys.models.neural.features import content
+from recsys.models.neural.inputs import heard, log_recency
 from recsys.models.neural.loop import Batch, Neural
 from recsys.models.neural.losses import in_batch_softmax
 from recsys.models.neural.towers import Towers
@@ -91,9 +91,8 @@ class TwoTower(Indexed, Neural):
         }
 
     def _network(self, sizes: Mapping[str, int]) -> "Towers":
-        half_life = math.inf if self.half_life is None else self.half_life
-        ages = torch.arange(self.length - 1, -1, -1) / half_life * math.log(2)
-        return Towers(sizes, self.factors, self.hidden, -ages, self.pooling == "attention", self.id_dropout)
+        recency = log_recency(self.length, self.half_life)
+        return Towers(sizes, self.factors, self.hidden, recency, self.pooling == "attention", self.id_dropout)
 
     def _corpus(self, dataset: Dataset, network: "Towers") -> Pasts:
         pasts = Pasts(dataset, self.length)
@@ -138,11 +137,7 @@ class TwoTower(Indexed, Neural):
         return np.asarray(learnt["network.scorable"])
 
     def _heard(self, queries: Queries, learnt: State) -> NDArray[np.bool_]:
-        liked = sequences(queries, len(learnt["known_items"]), 1, self._scorable(learnt))[:, -1]
-        described: NDArray[np.bool_] = np.any(learnt["network.user_content"], axis=1)
-        inside = (queries.users >= 0) & (queries.users < len(described))
-        known = inside & described[queries.users.clip(0, len(described) - 1)]
-        return np.asarray(known | (liked < len(learnt["known_items"])))
+        return heard(queries, self._scorable(learnt), np.any(learnt["network.user_content"], axis=1))
 
     def _item_vectors(self) -> NDArray[np.float32]:
         vectors: NDArray[np.float32] = self.state()["network.vectors"]

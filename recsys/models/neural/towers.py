@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from recsys.models.neural.inputs import Ids
+
 _BLOCK = 4096
 """Items whose vectors are made at a time."""
 
@@ -31,9 +33,8 @@ class Towers(nn.Module):
         self, sizes: Mapping[str, int], factors: int, hidden: int, recency: Tensor, attention: bool, id_dropout: float
     ) -> None:
         super().__init__()
-        self.n_items, self.id_dropout = sizes["n_items"], id_dropout
-        self.ids = nn.Embedding(self.n_items + 1, factors, padding_idx=self.n_items)
-        nn.init.normal_(self.ids.weight[: self.n_items], std=factors**-0.5)
+        self.n_items = sizes["n_items"]
+        self.ids = Ids(self.n_items, factors, id_dropout)
         self.of_content = nn.Linear(sizes["item_content"], factors, bias=False) if sizes["item_content"] else None
         self.attention = nn.Parameter(torch.zeros(factors)) if attention else None
         self.user_layer = _Residual(factors, sizes["user_content"], hidden)
@@ -52,21 +53,13 @@ class Towers(nn.Module):
         self.item_content.copy_(item_content)
         self.scorable.copy_((counts > 0) | item_content.any(dim=1))
         self.log_q.copy_((counts / counts.sum()).clamp(min=torch.finfo(torch.float32).tiny).log())
-        # no batch will ever hold them, so they stay: an item that training never saw is its features alone
-        self.ids.weight[: self.n_items][counts == 0] = 0.0
+        self.ids.forget(counts == 0)  # such an item is its features alone
 
     def inputs(self, ids: Tensor) -> Tensor:
         """(n, factors) of items (n,), each once; n_items stands for none and is zero."""
-        inputs: Tensor = self.ids(ids)
-        if self.of_content is None:
-            return inputs
-        described = self.item_content[ids.clamp(max=self.n_items - 1)] * (ids < self.n_items)[:, None]
-        if self.training and self.id_dropout:
-            # only where something is left of the item
-            left_out = (torch.rand(len(ids), device=ids.device) < self.id_dropout) & described.any(dim=1)
-            inputs = inputs * ~left_out[:, None]
-        both: Tensor = inputs + self.of_content(described)
-        return both
+        content = self.item_content[ids.clamp(max=self.n_items - 1)] * (ids < self.n_items)[:, None]
+        inputs: Tensor = self.ids(ids, content.any(dim=1))
+        return inputs if self.of_content is None else inputs + self.of_content(content)
 
     def user(self, users: Tensor, histories: Tensor, real: Tensor) -> Tensor:
         """(n, factors) unit vectors of users (n,), -1 unknown, by their (n, length) items' inputs; real: no padding."""
