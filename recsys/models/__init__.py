@@ -23,6 +23,7 @@ MODELS = {
     "biased_mf": "recsys.models.biased_mf:BiasedMF",
     "neumf": "recsys.models.neumf:NeuMF",
     "two_tower": "recsys.models.two_tower:TwoTower",
+    "wide_deep": "recsys.models.wide_deep:WideDeep",
     "lightgcn": "recsys.models.lightgcn:LightGCN",
     "sasrec": "recsys.models.sasrec:SASRec",
     "gru4rec": "recsys.models.gru:GRU4Rec",

@@ -30,6 +30,7 @@ PARAMS: dict[str, dict[str, Any]] = {
     "biased_mf": {"factors": 8, "patience": 0, "epochs": 30, "learning_rate": 0.05, "regularization": 0.0},
     "neumf": {"factors": 8, "patience": 0, "epochs": 40, "learning_rate": 0.02, "regularization": 0.0},
     "two_tower": {"factors": 8, "hidden": 8, "patience": 0, "epochs": 20, "batch_size": 64, "learning_rate": 0.01},
+    "wide_deep": {"factors": 8, "hidden": 16, "patience": 0, "epochs": 30, "batch_size": 64, "learning_rate": 0.01},
     "lightgcn": {"factors": 8, "patience": 0, "epochs": 30},
     "sasrec": {"factors": 8, "n_layers": 1, "patience": 0, "epochs": 12, "batch_size": 8, "learning_rate": 0.03},
     "gru4rec": {"factors": 8, "n_layers": 1, "patience": 0, "epochs": 12, "batch_size": 8, "learning_rate": 0.03},
@@ -54,7 +55,7 @@ EQUIVARIANT = [
 DECAYING = [name for name in MODELS if "decay" in {f.name for f in dataclasses.fields(lookup(MODELS, name, "model"))}]
 # how often they go over the data: models that a watcher can follow
 EPOCHS = {"als": "iterations", "bpr": "iterations", "ials": "iterations"} | dict.fromkeys(
-    ("biased_mf", "neumf", "two_tower", "lightgcn", "sasrec", "gru4rec"), "epochs"
+    ("biased_mf", "neumf", "two_tower", "wide_deep", "lightgcn", "sasrec", "gru4rec"), "epochs"
 )
 N_USERS, N_ITEMS = 30, 20
 SEARCH = Path(__file__).parents[2] / "configs" / "search"

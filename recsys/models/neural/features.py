@@ -1,11 +1,11 @@
 """What the features of users and items say, as numbers for a network. Types of columns are inferred here, once."""
 
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import issparse
+from scipy.sparse import csr_matrix
 
 from recsys.data.dataset import Features
 from recsys.encoders.combine import reduced
@@ -46,13 +46,15 @@ class Attributes:
         columns = parts.get("attributes", [])
         words = [column for column in columns if features[column].dtype.kind in "OUS"]
         labels = _encoded(features, words, n)
-        frequent = np.argsort(-(labels > 0).sum(axis=0), kind="stable")[:most]
-        kept = np.sort(frequent[(labels[:, frequent] > 0).any(axis=0)])
-        return cls(labels=labels[:, kept], numbers=_encoded(features, [c for c in columns if c not in words], n))
+        counts = labels.getnnz(axis=0)
+        frequent = np.argsort(-counts, kind="stable")[:most]
+        kept = np.sort(frequent[counts[frequent] > 0])
+        numbers = _encoded(features, [column for column in columns if column not in words], n)
+        return cls(labels=labels[:, kept].toarray(), numbers=numbers.toarray())
 
 
-def _encoded(features: Features, columns: list[str], n: int) -> Floats:
+def _encoded(features: Features, columns: list[str], n: int) -> csr_matrix:
     if not columns:
-        return np.zeros((n, 0), np.float32)
-    blocks = create_part({"encoder": "attributes", "params": {"columns": columns}}).encode(features)
-    return np.asarray(blocks.toarray() if issparse(blocks) else blocks, dtype=np.float32)
+        return csr_matrix(np.zeros((n, 0), np.float32))
+    block: Any = create_part({"encoder": "attributes", "params": {"columns": columns}}).encode(features)
+    return csr_matrix(block, dtype=np.float32)
