@@ -3,11 +3,10 @@
 import math
 from datetime import datetime
 
-from abtest.analysis.words import decimals
+from abtest.analysis.words import SPELLINGS, decimals
 from abtest.types import Effect, Metric
 
 ABSENT = "–"
-SPELLINGS = {"ndcg": "nDCG", "mrr": "MRR", "map": "MAP", "ctr": "CTR", "srm": "SRM", "id": "ID"}
 
 
 def label(name: str) -> str:
@@ -80,21 +79,19 @@ def amount(metric: Metric, value: float) -> str:
     return f"{plain(value)} {metric.unit}".rstrip() if math.isfinite(value) else ABSENT
 
 
-def difference(metric: Metric, value: float) -> str:
-    """A difference of two values of a metric; that of two shares in percentage points."""
-    if is_share(metric):
-        return _signed(value, f"{100 * abs(value):.{_point_digits(value)}f} pp")
-    return f"{_signed(value, plain(abs(value), 3))} {metric.unit}".rstrip() if math.isfinite(value) else ABSENT
+def difference(metric: Metric, effect: Effect) -> str:
+    """The difference of two values, rounded to what its interval leaves to see; that of two shares in points."""
+    unit = " pp" if is_share(metric) else f" {metric.unit}".rstrip()
+    text = fixed(_scale(metric) * effect.absolute, _difference_digits(metric, effect), signed=True)
+    return text if text == ABSENT else f"{text}{unit}"
 
 
 def difference_interval(metric: Metric, effect: Effect) -> str:
     """The interval of a difference, in the unit that `difference` names: `+1.3 to +3.1`."""
-    low, high = effect.ci
-    if not (math.isfinite(low) and math.isfinite(high)):
+    if not all(map(math.isfinite, effect.ci)):
         return "no interval"
-    scale = 100.0 if is_share(metric) else 1.0
-    places = decimals(scale * (high - low))
-    return f"{fixed(scale * low, places, signed=True)} to {fixed(scale * high, places, signed=True)}"
+    places = _difference_digits(metric, effect)
+    return " to ".join(fixed(_scale(metric) * bound, places, signed=True) for bound in effect.ci)
 
 
 def is_share(metric: Metric) -> bool:
@@ -184,9 +181,14 @@ def fixed(value: float, places: int, *, signed: bool = False) -> str:
     return _signed(value, size) if signed or value < 0 else size
 
 
-def _point_digits(value: float) -> int:
-    """Decimals of a difference in percentage points: two, or as many as show two digits of a smaller one."""
-    return max(2, decimals(100 * abs(value))) if math.isfinite(value) else 2
+def _scale(metric: Metric) -> float:
+    return 100.0 if is_share(metric) else 1.0
+
+
+def _difference_digits(metric: Metric, effect: Effect) -> int:
+    """Decimals that show two digits of the interval's width; without one, of the difference."""
+    width = effect.ci[1] - effect.ci[0]
+    return decimals(_scale(metric) * (width if math.isfinite(width) and width else abs(effect.absolute)))
 
 
 def _lift_digits(effect: Effect) -> int:

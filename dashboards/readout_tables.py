@@ -184,9 +184,7 @@ def _effect_row(comparison: Comparison, control: str, n: dict[str, int], several
     }
     computed = is_computed(comparison)
     return row | {
-        "Difference": f"{difference(metric, effect.absolute)} ({difference_interval(metric, effect)})"
-        if computed
-        else ABSENT,
+        "Difference": f"{difference(metric, effect)} ({difference_interval(metric, effect)})" if computed else ABSENT,
         "Lift": f"{lift_of(effect)} ({lift_interval(effect)})" if computed else ABSENT,
         "p-value": p_value(effect.p_value),
         CORRECTED: ABSENT if comparison.adjusted_p is None else p_value(comparison.adjusted_p),

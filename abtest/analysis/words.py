@@ -5,6 +5,9 @@ from typing import Literal
 
 from abtest.types import Comparison, Decision, Interaction, Metric, Readout, SampleRatio
 
+SPELLINGS = {"ndcg": "nDCG", "mrr": "MRR", "map": "MAP", "ctr": "CTR", "srm": "SRM", "id": "ID"}
+"""Words of names that are abbreviations, as people write them."""
+
 _HEADLINES = {
     "ship": "Ship {winner}.",
     "stop": "Stop the experiment and keep the control.",
@@ -130,11 +133,11 @@ def covariate_sentence(comparison: Comparison) -> str:
 
 def interaction_sentence(found: Interaction) -> str:
     """Whether the effect depends on a segment."""
-    name = found.metric.replace("_", " ")
+    name, segment = spelled(found.metric), found.segment.removeprefix("context.")
     if math.isnan(found.p_value):
-        return f"Whether {name} of {found.variant} differs by {found.segment} cannot be said: {found.reason}."
+        return f"Whether {name} of {found.variant} differs by {segment} cannot be said: {found.reason}."
     differs = "differs" if found.p_value < 0.05 else "is not shown to differ"
-    return f"The effect of {found.variant} on {name} {differs} by {found.segment} ({p_words(found.p_value)})."
+    return f"The effect of {found.variant} on {name} {differs} by {segment} ({p_words(found.p_value)})."
 
 
 def posterior_sentence(comparison: Comparison) -> str:
@@ -167,7 +170,7 @@ def how_sure(comparison: Comparison) -> str:
         if p > 0.5
         else f"in about 1 of {float(f'{1 / p:.2g}'):,.0f}"
         if p > 1e-9
-        else "in none of a billion"
+        else "in less than 1 of a billion"
     )
     return f"If nothing had changed, a gap this large would still show up {often} such experiments."
 
@@ -202,7 +205,12 @@ def colour(comparison: Comparison) -> Literal["good", "bad", "neutral"]:
 
 def label(metric: Metric) -> str:
     """A metric's name as one reads it."""
-    return metric.name.replace("_", " ")
+    return spelled(metric.name)
+
+
+def spelled(name: str) -> str:
+    """A name of the code in words: `revenue_per_user` is revenue per user, `ctr` is CTR."""
+    return " ".join(SPELLINGS.get(word, word) for word in name.split("_"))
 
 
 def sentence_start(name: str) -> str:

@@ -53,7 +53,7 @@ def texts(app: AppTest) -> str:
     kinds = ("title", "subheader", "markdown", "caption", "info", "success", "warning", "error", "code")
     words = [str(getattr(element, "value", "")) for kind in kinds for element in app.get(kind)]
     tables = [table.value.to_csv(index=False) for table in (*app.table, *app.dataframe)]
-    return "\n".join([*words, *tables]).replace("\\", "")
+    return "\n".join([*words, *tables]).replace("\\", "").replace("\N{NO-BREAK SPACE}", " ")
 
 
 def n_charts(app: AppTest) -> int:
@@ -166,11 +166,11 @@ def test_ship_shows_verdict_arms_effects_and_course(keep: Keep) -> None:
     assert list(arms["Variant"]) == ["control", "treatment"]
     assert list(arms["Model version"]) == ["market v1", "market v2"]
     assert list(effects["Metric"]) == ["Conversion", "Revenue per user", "CTR", "Returns"]
-    assert effects.loc[0, "Control"] == "12.34% (n = 8,012)"
-    assert effects.loc[0, "Lift"] == "+3.1% (+1.2% to +5.0%)"
-    assert effects.loc[1, "Difference"] == "−0.259 EUR (−0.40 to −0.12)"
-    assert effects.loc[2, "Difference"] == "+0.017 pp (−0.03 to +0.07)"
-    assert list(effects["Reading"]) == ["▲ better", "▼ worse", "● cannot tell", "✓ holds (margin 5.0%)"]
+    assert effects.loc[0, "Control"] == cell("12.34% (n = 8,012)")
+    assert effects.loc[0, "Lift"] == cell("+3.1% (+1.2% to +5.0%)")
+    assert effects.loc[1, "Difference"] == cell("−0.26 EUR (−0.40 to −0.12)")
+    assert effects.loc[2, "Difference"] == cell("+0.02 pp (−0.03 to +0.07)")
+    assert list(effects["Reading"]) == ["▲ better", "▼ worse", "● cannot tell", cell("✓ holds (margin 5.0%)")]
     assert n_charts(app) == 2
     assert "Every guardrail holds." in texts(app)
 
@@ -208,7 +208,7 @@ def test_unfinished_experiment_shows_only_what_may_be_looked_at_early(keep: Keep
     app = opened("readout", experiment="e")
     effects = app.table[1].value.set_index("Metric")
     latest = [c for c in half_way("e").daily if c.metric == CONVERSION][-1]
-    assert effects.loc["Conversion", "Lift"] == f"{lift_of(latest.effect)} ({lift_interval(latest.effect)})"
+    assert effects.loc["Conversion", "Lift"] == cell(f"{lift_of(latest.effect)} ({lift_interval(latest.effect)})")
     assert effects.loc["Conversion", "Reading"] == "● cannot tell"
     assert "always-valid intervals" in texts(app)
 

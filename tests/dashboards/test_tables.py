@@ -79,7 +79,7 @@ def test_effect_without_relative_change_keeps_its_difference() -> None:
     made = replace(readout("e"), effects=(Comparison(metric=REVENUE, variant="treatment", effect=from_nothing),))
     row = readout_tables.effects(made).loc[0]
     assert row["Control"] == "0 EUR (n = 8,012)"
-    assert row["Difference"] == "+0.500 EUR (+0.40 to +0.60)"
+    assert row["Difference"] == "+0.50 EUR (+0.40 to +0.60)"
     assert row["Lift"] == "– (no interval)"
 
 
@@ -105,8 +105,15 @@ def test_shares_are_percentages_and_other_ratios_are_not() -> None:
     assert numbers.amount(CTR, 0.0421) == "4.21%"
     assert numbers.amount(CONVERSION, 0.5) == "50.00%"
     assert numbers.amount(per_order, 31.5) == "31.50 EUR"
-    assert numbers.difference(CTR, 0.000168) == "+0.017 pp"
-    assert numbers.difference(per_order, -0.5) == "−0.500 EUR"
+
+
+def test_a_difference_has_the_digits_that_its_interval_leaves() -> None:
+    clicks = replace(effect(0.04, 0.005, 0.0125), absolute=0.0002, ci=(-0.0003, 0.0007))
+    nothing = replace(clicks, absolute=0.000168, ci=(math.nan, math.nan))
+    assert numbers.difference(CTR, clicks) == "+0.02 pp"
+    assert numbers.difference_interval(CTR, clicks) == "−0.03 to +0.07"
+    assert numbers.difference(CTR, nothing) == "+0.017 pp"
+    assert numbers.difference_interval(CTR, nothing) == "no interval"
 
 
 def test_every_metric_marks_the_best_and_knows_when_less_is_better() -> None:

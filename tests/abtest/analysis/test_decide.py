@@ -69,7 +69,7 @@ def test_a_better_primary_and_holding_guardrails_ship() -> None:
     decision = verdict(comparison(CTR, 0.031, se=0.0097), comparison(REVENUE, 0.0, se=0.005))
     assert (decision.verdict, decision.winner) == ("ship", "treatment")
     assert decision.reasons == (
-        "Treatment lifts ctr by 3.1% (95% interval 1.2% to 5.0%).",
+        "Treatment lifts CTR by 3.1% (95% interval 1.2% to 5.0%).",
         "Guardrails hold for treatment: revenue.",
         "The sample ratio is fine (p = 0.40).",
         "The planned sample of 900 units is reached.",
@@ -104,7 +104,7 @@ def test_an_open_guardrail_is_said_and_does_not_block() -> None:
 def test_a_worse_primary_stops() -> None:
     decision = verdict(comparison(CTR, -0.1))
     assert decision.verdict == "stop"
-    assert "Treatment lowers ctr by 10.0% (95% interval -12.0% to -8.0%), which is worse" in decision.reasons[0]
+    assert "Treatment lowers CTR by 10.0% (95% interval -12.0% to -8.0%), which is worse" in decision.reasons[0]
 
 
 def test_down_is_better_where_down_is_wanted() -> None:
@@ -116,7 +116,7 @@ def test_down_is_better_where_down_is_wanted() -> None:
 def test_no_difference_after_the_planned_sample_stops() -> None:
     decision = verdict(comparison(CTR, 0.004))
     assert decision.verdict == "stop"
-    assert "No clear difference in ctr between treatment and control: +0.4%" in decision.reasons[0]
+    assert "No clear difference in CTR between treatment and control: +0.4%" in decision.reasons[0]
     assert "No variant is shown to be better, and no more data is planned." in decision.reasons
 
 
@@ -162,7 +162,7 @@ def test_the_best_of_several_winners_ships() -> None:
         comparison(CTR, 0.05, "one"), comparison(CTR, 0.09, "two"), comparison(CTR, 0.07, "three"), units=2_000
     )
     assert (decision.verdict, decision.winner) == ("ship", "two")
-    assert decision.reasons[0].startswith("two lifts ctr by 9.0%")
+    assert decision.reasons[0].startswith("two lifts CTR by 9.0%")
 
 
 def test_several_questions_are_corrected_for() -> None:
@@ -185,7 +185,7 @@ def test_an_effect_that_cannot_be_computed_decides_nothing() -> None:
     nothing = comparison(CTR, 0.0, p_value=math.nan, ci=(math.nan, math.nan), reason="no variance")
     decision = verdict(nothing)
     assert decision.verdict == "continue"
-    assert decision.reasons[0] == "The effect of treatment on ctr cannot be computed: no variance."
+    assert decision.reasons[0] == "The effect of treatment on CTR cannot be computed: no variance."
 
 
 def test_without_a_primary_metric_there_is_nothing_to_decide() -> None:

@@ -73,7 +73,7 @@ def test_names_of_models_stay_as_they_are() -> None:
         (0.7, "in more than half of"),
         (0.0014, "in about 1 of 710"),
         (3.04e-7, "in about 1 of 3,300,000"),
-        (0.0, "in none of a billion"),
+        (0.0, "in less than 1 of a billion"),
     ],
 )
 def test_how_sure_is_a_sentence_about_chance(p_value: float, expected: str) -> None:
