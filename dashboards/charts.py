@@ -23,6 +23,7 @@ from dashboards.reading import harmful_bound, reading
 ROW = 46
 """Pixels for one interval and the number above it."""
 HEIGHT = 300
+UP = "datum.point >= 0"
 
 
 def forest(comparisons: Sequence[Comparison]) -> alt.LayerChart:
@@ -54,7 +55,9 @@ def forest(comparisons: Sequence[Comparison]) -> alt.LayerChart:
     spans = chart.mark_rule(strokeWidth=3).encode(x=x, x2="high:Q")
     corrected = chart.mark_rule(strokeWidth=1.2).encode(x="wide_low:Q", x2="wide_high:Q")
     points = chart.mark_point(filled=True, size=120, opacity=1).encode(x="point:Q", shape=reading_shape())
-    texts = chart.mark_text(dy=-15, fontSize=12).encode(x="point:Q", text="text:N")
+    # beside the point and away from zero: across the zero line a + reads as a −
+    beside = {"align": alt.expr(f"{UP} ? 'left' : 'right'"), "dx": alt.expr(f"{UP} ? 5 : -5")}
+    texts = chart.mark_text(dy=-13, fontSize=12, **beside).encode(x="point:Q", text="text:N")
     return layered(zero_line("x"), _margins(rows, y), corrected, spans, points, texts, height=alt.Step(ROW))
 
 

@@ -13,7 +13,7 @@ import streamlit as st
 
 from dashboards import operators, queries
 from dashboards.launch import home_of
-from dashboards.markdown import escape
+from dashboards.markdown import cell, escape
 from dashboards.numbers import moment
 from experiments.home import Home
 
@@ -56,7 +56,7 @@ def teach(what: str) -> None:
 
 def table(frame: pd.DataFrame) -> None:
     """A table whose cells stand as they are: Streamlit would read Markdown in them."""
-    st.table(frame.map(escape).rename(columns=escape), hide_index=True)
+    st.table(frame.map(cell).rename(columns=escape), hide_index=True)
 
 
 def chart(drawn: "Callable[[], alt.Chart | alt.LayerChart]", key: str) -> None:

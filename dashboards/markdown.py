@@ -3,6 +3,8 @@
 import re
 
 SPECIAL = re.compile(r"([\\`*_{}\[\]<>#$~|])")
+ASIDE = re.compile(r"\([^()]{1,24}\)")
+"""Brackets short enough to stand on a line of their own: an interval, a count."""
 
 
 def escape(text: str) -> str:
@@ -12,6 +14,15 @@ def escape(text: str) -> str:
     'item\\_knn costs 3 \\$'
     """
     return SPECIAL.sub(r"\\\1", text)
+
+
+def cell(text: str) -> str:
+    r"""The text of a table's cell, escaped; where it is too wide, it breaks before an interval and not within.
+
+    >>> cell("+0.26 EUR (n = 8)")
+    '+0.26 EUR (n\xa0=\xa08)'
+    """
+    return ASIDE.sub(lambda found: found[0].replace(" ", "\N{NO-BREAK SPACE}"), escape(text))
 
 
 def bullets(sentences: tuple[str, ...] | list[str]) -> str:

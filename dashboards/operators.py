@@ -15,6 +15,7 @@ import streamlit as st
 
 from dashboards import queries
 from dashboards.markdown import escape
+from dashboards.numbers import percent
 from experiments.home import Home
 from experiments.store import ExperimentStore, Record
 
@@ -161,7 +162,7 @@ def _ramp(home: Home, key: str, traffic: float, by: str) -> str:
     from experiments.lifecycle import ramp as widen
 
     widen(home, key, traffic, at=_now(), by=by)
-    return f"{key} takes {traffic:.3g} of the units now."
+    return f"{key} takes {percent(traffic, 0)} of the units now."
 
 
 def _stop(home: Home, key: str, by: str, reason: str) -> str:

@@ -32,7 +32,10 @@ def forest_png(comparisons: Sequence[Comparison], title: str = "") -> bytes:
         axes.plot([100 * end for end in wide], [place, place], color=COLOURS[kind], linewidth=1)
         axes.plot([100 * low, 100 * high], [place, place], color=COLOURS[kind], linewidth=3, solid_capstyle="butt")
         axes.plot([100 * point], [place], MARKERS[kind], color=COLOURS[kind], markersize=9)
-        axes.annotate(lift_of(comparison.effect), (100 * point, place), (0, 9), textcoords="offset points", ha="center")
+        # beside the point and away from zero: across the zero line a + reads as a −
+        right, side = (4, "left") if point >= 0 else (-4, "right")
+        text, at = lift_of(comparison.effect), (100 * point, place)
+        axes.annotate(text, at, (right, 7), textcoords="offset points", ha=side)
         if margin is not None:
             axes.plot([100 * margin] * 2, [place - 0.25, place + 0.25], color=GREY, linewidth=3)
     axes.axvline(0.0, color=GREY, linewidth=1.2)

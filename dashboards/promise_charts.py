@@ -65,7 +65,10 @@ def ranks(found: Sequence[Prediction]) -> alt.LayerChart:
         if math.isfinite(one.rank)
     ]
     y = alt.Y(
-        "name:N", sort=[label(one.metric) for one in found], title=None, axis=alt.Axis(ticks=False, labelLimit=200)
+        "name:N",
+        sort=[label(one.metric) for one in found],
+        title=None,
+        axis=alt.Axis(ticks=False, labelFlush=False, labelLimit=200),
     )
     x = alt.X("low:Q", title="Rank correlation with the lift", scale=alt.Scale(domain=[-1, 1]))
     tooltip = [alt.Tooltip("name:N", title="Offline metric"), alt.Tooltip("text:N", title="Rank correlation")]

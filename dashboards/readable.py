@@ -7,6 +7,7 @@ from abtest.analysis.decide import complete, evidence
 from abtest.analysis.looks import SPENDING
 from abtest.types import Comparison, Decision, Readout
 from dashboards.numbers import label, percent
+from experiments.store import Record
 
 ROLES = ("primary", "secondary", "guardrail", "diagnostic")
 
@@ -74,3 +75,11 @@ def intervals(readout: Readout) -> str:
     if early:
         return f"{level} always-valid intervals: they may be looked at every day until the planned sample is in."
     return f"{level} intervals of the whole sample."
+
+
+def undecided(record: Record) -> str:
+    """Why an experiment has no verdict, in a sentence."""
+    if record.decision is not None:
+        return "The verdict given earlier no longer holds."
+    stopped = record.definition.experiment.status == "stopped"
+    return "Stopped before a verdict." if stopped else "Not decided yet."

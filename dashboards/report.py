@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 
 from abtest.analysis import words
-from abtest.types import Comparison, Decision, Readout
+from abtest.types import Comparison, Readout
 from bakeoff import __version__, durable
 from dashboards import charts, pictures, readable, readout_tables, registry_tables, tables
 from dashboards.numbers import label, moment
@@ -41,7 +41,7 @@ th { color: var(--soft); font-weight: 600; } img { max-width: 100%; background: 
 def report(record: Record, notes: Sequence[Note] = (), changes: Sequence[Event] = ()) -> str:
     """The whole page: verdict, why, validity, arms, effects, segments, definitions, notes. What must not be read is
     withheld here as on the dashboard. changes: the alias moves that the decision caused, oldest first."""
-    definition, readout, decision = record.definition, record.readout, record.decision
+    definition, readout = record.definition, record.readout
     title = definition.title or definition.experiment.key
     parts = [
         f"<h1>{_text(title)}</h1>",
@@ -51,7 +51,7 @@ def report(record: Record, notes: Sequence[Note] = (), changes: Sequence[Event] 
     if readout is None:
         parts.append('<p class="verdict">Not analysed yet: there are no numbers to report.</p>')
     else:
-        parts += [_verdict(readout, decision, changes), *_body(record, readout)]
+        parts += [_verdict(record, readout, changes), *_body(record, readout)]
     parts += [_notes(notes), f'<p class="soft">Made by bakeoff {_text(__version__)}.</p>']
     return _page(title, "\n".join(part for part in parts if part))
 
@@ -85,9 +85,10 @@ def _about(record: Record) -> str:
     return f"{definition.experiment.key} · {' and '.join(others)} against {control} · {status}{read}"
 
 
-def _verdict(readout: Readout, decision: Decision | None, changes: Sequence[Event]) -> str:
+def _verdict(record: Record, readout: Readout, changes: Sequence[Event]) -> str:
+    decision = record.decision
     if decision is None or readable.overruled(readout, decision):
-        state = "The verdict given earlier no longer holds." if decision else "Not decided yet."
+        state = readable.undecided(record)
         return f'<p class="verdict{" invalid" if readable.invalid(readout) else ""}">{_text(state)}</p>'
     sentence, step = words.verdict_sentence(decision), registry_tables.next_step(decision, changes)
     late = " This verdict was given before the latest analysis." if readable.outdated(readout, decision) else ""

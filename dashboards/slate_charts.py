@@ -26,7 +26,7 @@ def shares(profiles: Sequence[Profile], kind: Literal["categories", "tiers"], ti
     ]
     order = list(dict.fromkeys(row["name"] for row in rows))
     variants = [profile.variant for profile in profiles]
-    y = alt.Y("name:N", sort=order, title=None, axis=alt.Axis(labelLimit=200, ticks=False))
+    y = alt.Y("name:N", sort=order, title=None, axis=alt.Axis(labelLimit=200, labelFlush=False, ticks=False))
     x = alt.X("share:Q", title=title, axis=alt.Axis(format="~%", tickCount=5), scale=alt.Scale(domainMin=0))
     tooltip = [
         alt.Tooltip("name:N", title="What"),

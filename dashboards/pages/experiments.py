@@ -6,16 +6,17 @@ from dashboards import layout, queries, tables
 from dashboards.markdown import escape
 
 COLUMNS = {
-    "Experiment": st.column_config.TextColumn(width=300),
+    "Experiment": st.column_config.TextColumn(width=260),
     "Verdict so far": st.column_config.TextColumn(help="What the latest decision says, and which variant won."),
     "Health": st.column_config.TextColumn(
-        help="Validity first, then guardrails, the age of a running experiment's data, warnings."
+        width=200,  # a broken guardrail and its name
+        help="Validity first, then guardrails, the age of a running experiment's data, warnings.",
     ),
-    "Key": st.column_config.TextColumn(width="small"),
+    "Key": st.column_config.TextColumn(width=110),
     "Days": st.column_config.TextColumn(help="Days with data, of the days planned."),
     "Units": st.column_config.TextColumn(help="Exposed units over all variants, of the units planned."),
-    "Progress": st.column_config.ProgressColumn(format="%.0f%%", min_value=0, max_value=100, width="small"),
-    "Readout": st.column_config.LinkColumn(display_text="Open", width="small"),
+    "Progress": st.column_config.ProgressColumn(format="%.0f%%", min_value=0, max_value=100, width=105),
+    "Readout": st.column_config.LinkColumn(display_text="Open", width=70),
 }
 ROW, TALLEST = 35, 458
 """Pixels: of a row of the list, and of a list that leaves a laptop's screen room for the rest; longer ones scroll."""

@@ -90,7 +90,7 @@ def show(home: Home, record: Record, readout: Readout, changes: tuple["Event", .
     """Draw what forbids reading, verdict, health, effects, their course and segments, in this order."""
     withheld = readable.withheld(readout, record.decision)
     alarms(readout)
-    verdict(readout, record.decision, changes)
+    verdict(record, readout, changes)
     if not withheld:
         certainty(readout, record.decision)
     health(record.definition, readout)
@@ -114,10 +114,11 @@ def numbers(home: Home, definition: Definition, readout: Readout, withheld: str)
     segments(readout)
 
 
-def verdict(readout: Readout, decision: Decision | None, changes: tuple["Event", ...]) -> None:
+def verdict(record: Record, readout: Readout, changes: tuple["Event", ...]) -> None:
     """Draw the verdict in one sentence, what to do next and why; a verdict that no longer holds is not repeated."""
+    decision = record.decision
     if decision is None or readable.overruled(readout, decision):
-        undecided(readout, decision)
+        undecided(record, readout)
         return
     sentence, step = words.verdict_sentence(decision), registry_tables.next_step(decision, changes)
     sentence, step = escape(sentence), escape(step)
@@ -128,11 +129,11 @@ def verdict(readout: Readout, decision: Decision | None, changes: tuple["Event",
         st.code(f"bakeoff decide {readout.experiment}", language="bash")
 
 
-def undecided(readout: Readout, decision: Decision | None) -> None:
+def undecided(record: Record, readout: Readout) -> None:
     """Say that no verdict stands, and how to get one; a broken sample ratio first."""
-    state = "The verdict given earlier no longer holds." if decision else "Not decided yet."
+    state = readable.undecided(record)
     if readable.invalid(readout):
-        because = readable.withheld(readout, decision)
+        because = readable.withheld(readout, record.decision)
         st.error(f"⚠ **{state}** {escape(because[:1].upper() + because[1:])}")
     else:
         st.info(f"**{state}** {escape(words.sample_sentence(readout))}")
