@@ -56,8 +56,8 @@ def forest(comparisons: Sequence[Comparison]) -> alt.LayerChart:
     corrected = chart.mark_rule(strokeWidth=1.2).encode(x="wide_low:Q", x2="wide_high:Q")
     points = chart.mark_point(filled=True, size=120, opacity=1).encode(x="point:Q", shape=reading_shape())
     # beside the point and away from zero: across the zero line a + reads as a −
-    beside = {"align": alt.expr(f"{UP} ? 'left' : 'right'"), "dx": alt.expr(f"{UP} ? 5 : -5")}
-    texts = chart.mark_text(dy=-13, fontSize=12, **beside).encode(x="point:Q", text="text:N")
+    side, right = alt.expr(f"{UP} ? 'left' : 'right'"), alt.expr(f"{UP} ? 5 : -5")
+    texts = chart.mark_text(align=side, dx=right, dy=-13, fontSize=12).encode(x="point:Q", text="text:N")
     return layered(zero_line("x"), _margins(rows, y), corrected, spans, points, texts, height=alt.Step(ROW))
 
 

@@ -77,6 +77,13 @@ def intervals(readout: Readout) -> str:
     return f"{level} intervals of the whole sample."
 
 
+def legend(comparisons: Sequence[Comparison]) -> str:
+    """What is drawn beside the intervals, in sentences after the one of `intervals`; empty where nothing is."""
+    thin = " Thin lines: corrected for all questions asked." if any(c.adjusted_ci for c in comparisons) else ""
+    guarded = any(c.metric.role == "guardrail" for c in comparisons)
+    return f"{thin} A grey tick marks a guardrail's margin." if guarded else thin
+
+
 def undecided(record: Record) -> str:
     """Why an experiment has no verdict, in a sentence."""
     if record.decision is not None:

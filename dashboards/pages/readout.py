@@ -1,5 +1,6 @@
 """Readout: one experiment, the verdict first, then how sure, then the numbers, or why they are withheld."""
 
+from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -50,12 +51,9 @@ def page() -> None:
 
 def draw(home: Home, key: str) -> None:
     """Draw one experiment."""
-    record, changes, written = (
-        queries.record(home, key).value,
-        queries.changes(home, key).value,
-        queries.notes(home, key).value,
-    )
-    introduce(record.definition)
+    loaded = queries.record(home, key)
+    record, changes, written = loaded.value, queries.changes(home, key).value, queries.notes(home, key).value
+    introduce(record, loaded.at)
     if record.readout is None:
         operators.on_experiment(home, record)
         waiting(record.definition)
@@ -67,14 +65,14 @@ def draw(home: Home, key: str) -> None:
     notes(written)
 
 
-def introduce(definition: Definition) -> None:
-    """Say what is compared, and why."""
-    experiment = definition.experiment
+def introduce(record: Record, now: datetime) -> None:
+    """Say what is compared, how far it is, and why."""
+    definition, experiment = record.definition, record.definition.experiment
     control, *others = (escape(variant.name) for variant in experiment.variants)
     st.subheader(escape(definition.title or experiment.key), anchor=False)
-    arms, planned = f"{' and '.join(others)} against {control}", f"{definition.days} days planned"
-    share = f"{percent(experiment.traffic, 0)} of traffic"
-    st.caption(" · ".join([arms, tables.STATUSES[experiment.status], share, planned]))
+    arms, share = f"{' and '.join(others)} against {control}", f"{percent(experiment.traffic, 0)} of traffic"
+    days = f"{tables.days_running(record, now)} of {definition.days} days"
+    st.caption(" · ".join([arms, tables.STATUSES[experiment.status], share, days]))
     if definition.hypothesis:
         st.markdown(f"Hypothesis: {escape(definition.hypothesis)}")
 
@@ -195,11 +193,10 @@ def effects(definition: Definition, readout: Readout) -> None:
         return
     if charts.has_interval(comparisons):
         layout.chart(partial(charts.forest, comparisons), key="forest")
-    guards = (
-        " A grey tick marks a guardrail's margin." if any(c.metric.role == "guardrail" for c in comparisons) else ""
-    )
-    thin = " Thin lines: corrected for all questions asked." if any(c.adjusted_ci for c in comparisons) else ""
-    st.caption(readable.intervals(readout) + thin + guards)
+        st.caption(f"{readable.intervals(readout)}{readable.legend(comparisons)}")
+    else:
+        st.warning("No metric could be computed: the table says why. Look whether outcomes arrive, then analyse again:")
+        st.code(f"bakeoff analyse {readout.experiment}", language="bash")
     layout.table(readout_tables.effects(readout, comparisons))
     with st.container(horizontal=True):
         with st.popover("What the metrics mean"):

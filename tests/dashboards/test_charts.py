@@ -42,6 +42,12 @@ def test_forest_has_a_zero_line_and_a_row_per_metric_in_order() -> None:
     assert marked(chart, "rule")[1][0]["encoding"]["y"]["sort"] == ["Conversion", "Revenue per user", "CTR", "Returns"]
 
 
+def test_forest_writes_no_number_across_the_zero_line() -> None:
+    ((text, _),) = marked(charts.forest(comparisons()), "text")
+    assert text["mark"]["align"] == {"expr": "datum.point >= 0 ? 'left' : 'right'"}
+    assert text["mark"]["dx"] == {"expr": "datum.point >= 0 ? 5 : -5"}
+
+
 def test_forest_paints_by_what_is_wanted_and_not_by_sign() -> None:
     falling = effect(1.0, -0.1, 0.05)
     wanted = Comparison(metric=RETURNS, variant="b", effect=falling)

@@ -11,6 +11,7 @@ from streamlit.testing.v1 import AppTest
 from abtest.analysis import words
 from abtest.types import Comparison
 from dashboards import launch
+from dashboards.markdown import cell
 from dashboards.numbers import lift_interval, lift_of
 from experiments.board import Leaderboard
 from experiments.config import CHAMPION
@@ -207,6 +208,7 @@ def test_unfinished_experiment_shows_only_what_may_be_looked_at_early(keep: Keep
     keep(definition("e"), half_way("e"), decision("e", "continue"))
     app = opened("readout", experiment="e")
     effects = app.table[1].value.set_index("Metric")
+    assert "● running · 100% of traffic · 7 of 14 days" in texts(app)
     latest = [c for c in half_way("e").daily if c.metric == CONVERSION][-1]
     assert effects.loc["Conversion", "Lift"] == cell(f"{lift_of(latest.effect)} ({lift_interval(latest.effect)})")
     assert effects.loc["Conversion", "Reading"] == "● cannot tell"

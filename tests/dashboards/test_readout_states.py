@@ -153,6 +153,10 @@ def test_experiment_without_outcomes_says_why_for_every_metric(keep: Keep) -> No
     keep(definition("e"), replace(readout("e"), effects=silent, daily=()))
     app = opened("readout", experiment="e")
     assert set(app.table[1].value["Reading"]) == {"not computed: the denominator is zero in the control"}
+    found = texts(app)
+    assert "Look whether outcomes arrive" in found
+    assert "bakeoff analyse e" in found
+    assert "grey tick" not in found  # of a chart that is not there
     assert n_charts(app) == 0
 
 
