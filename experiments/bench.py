@@ -8,14 +8,14 @@ import warnings
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import optuna
 
-from experiments.config import BakeoffConfig
+from experiments.config import BakeoffConfig, FallbackConfig
 from experiments.search import Answer, storage
 from recsys.data.dataset import Dataset
 from recsys.data.queries import Queries
@@ -24,7 +24,6 @@ from recsys.data.split import Split
 from recsys.evaluate import score_recommendations
 from recsys.metrics.judged import Truth
 from recsys.models.base import Recommender, create
-from recsys.models.popularity import Popularity
 from recsys.recommend import recommend
 
 WATCH_EVERY = 5
@@ -40,6 +39,7 @@ class Bench:
     metric: str
     k: int
     seed: int
+    stand_in: FallbackConfig = field(default_factory=FallbackConfig)
 
     @classmethod
     def of(cls, config: BakeoffConfig, split: Split) -> "Bench":
@@ -50,6 +50,7 @@ class Bench:
             metric=config.evaluation.metric,
             k=config.evaluation.k,
             seed=config.seed,
+            stand_in=config.fallback,
         )
         if len(bench.truth.users) == 0:
             raise ValueError(
@@ -70,7 +71,7 @@ class Bench:
     @cached_property
     def fallback(self) -> Recommender:
         """What fills the places a model leaves empty, in tuning as in the final score."""
-        return Popularity().fit(self.train)
+        return self.stand_in.create().fit(self.train)
 
     def value(self, model: Recommender) -> float:
         """The mean of the leading metric of a model's lists on the validation part."""

@@ -17,7 +17,7 @@ from recsys.data.sources import SOURCES
 from recsys.data.split import SPLITS
 from recsys.metrics import CATALOGUE_METRICS, METRICS
 from recsys.models import MODELS
-from recsys.models.base import create
+from recsys.models.base import Recommender, create
 
 PLACES = ("best", "runner_up")
 """Names that stand for whichever variant has that place on the leaderboard."""
@@ -151,6 +151,33 @@ class VariantConfig(Strict):
         return self
 
 
+class FallbackConfig(Strict):
+    """Who fills the places that a model leaves empty, which are all those of a newcomer: the same for every variant.
+
+    In a market that moves, popularity of the last days is far better for them than that of all times.
+    """
+
+    model: str = "popularity"
+    params: dict[str, Any] = Field(default_factory=dict)
+
+    @field_validator("model")
+    @classmethod
+    def _serves_everybody(cls, name: str) -> str:
+        family = lookup(MODELS, _named(MODELS, name, "model"), "model").family
+        if family != "non-personal":
+            raise ValueError(f"{name} is {family}: a fallback serves whom nobody knows, as popularity does")
+        return name
+
+    @model_validator(mode="after")
+    def _parameters_exist(self) -> "FallbackConfig":
+        self.create()
+        return self
+
+    def create(self) -> Recommender:
+        """The model, not fitted yet."""
+        return create(self.model, **self.params)
+
+
 class EvaluationConfig(Strict):
     """What is measured at which cut-offs, and which metric leads; level: the confidence of every interval."""
 
@@ -239,6 +266,7 @@ class BakeoffConfig(Strict):
     evaluation: EvaluationConfig = EvaluationConfig()
     tuning: TuningConfig = TuningConfig()
     variants: Annotated[dict[str, VariantConfig], Field(min_length=1)]
+    fallback: FallbackConfig = FallbackConfig()
     experiment: ExperimentConfig | None = None
 
     @model_validator(mode="after")

@@ -25,7 +25,6 @@ from recsys.evaluate import score_recommendations
 from recsys.leaderboard import leaderboard
 from recsys.metrics.item_vectors import ItemVectors
 from recsys.metrics.judged import Truth
-from recsys.models.popularity import Popularity
 from recsys.recommend import recommend
 from recsys.scorecard import Scorecard, summary
 
@@ -55,7 +54,7 @@ def score_all(
     if len(relevant.users) == 0:
         raise ValueError(f"nobody in the judging part of {seen.name!r} has anything new to find; choose another split")
     queries = Queries.of(seen.interactions, relevant.users)
-    fallback, longest = Popularity().fit(seen), max(*config.evaluation.ks, config.evaluation.k)
+    fallback, longest = config.fallback.create().fit(seen), max(*config.evaluation.ks, config.evaluation.k)
     scored = {}
     for done, (name, choice) in enumerate(tuned.items()):
         began = time.perf_counter()

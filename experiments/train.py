@@ -29,7 +29,6 @@ from recsys.data.split import Split
 from recsys.metrics.definitions import DEFINITIONS
 from recsys.metrics.item_vectors import ItemVectors, item_vectors
 from recsys.models.base import Recommender
-from recsys.models.popularity import Popularity
 
 MAX_TRIAL_RUNS = 200
 """Above this many trials of a variant only the best become runs of their own; the table of all is always kept."""
@@ -74,7 +73,8 @@ def bake_off(
         for done, row in enumerate(board.standings):
             tell = partial(progress, "fit on everything and log", done, len(board.standings))
             model = fits.fit(row.variant, row.model, row.params, dataset, tell)
-            rows.append(_log_variant(tracker, parent, config, row, scored[row.variant], _package(model, dataset)))
+            package = _package(model, config.fallback.create().fit(dataset), dataset)
+            rows.append(_log_variant(tracker, parent, config, row, scored[row.variant], package))
         progress("fit on everything and log", len(rows), len(rows), "")
         board = replace(board, standings=tuple(rows))
         _log_plots(parent, board, scored, dataset, config)
@@ -173,12 +173,12 @@ def _log_variant(
     return replace(row, run_id=run.id)
 
 
-def _package(model: Recommender, dataset: Dataset) -> Package:
+def _package(model: Recommender, fallback: Recommender, dataset: Dataset) -> Package:
     """A variant fitted on the whole log: what would be served from now on."""
     titles = dataset.item_features.get("title", dataset.items.ids)
     return Package(
         model=model,
-        fallback=Popularity().fit(dataset),
+        fallback=fallback,
         users=dataset.users,
         items=dataset.items,
         histories=dataset.interactions,

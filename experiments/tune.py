@@ -169,6 +169,7 @@ def _journal(
         bench.seed,
         config.tuning.batch,
         config.tuning.pruning,
+        config.fallback.model_dump(mode="json"),
     ]
     digest = hashlib.sha256(json.dumps(question, sort_keys=True).encode()).hexdigest()[:12]
     return home.studies / config.name / f"{name}-{digest}.journal"

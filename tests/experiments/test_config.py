@@ -75,6 +75,12 @@ def test_the_resolved_configuration_reads_back_as_itself(config: BakeoffConfig) 
         ({"split": {"params": {"tst": "8d"}}}, "split 'temporal' has no parameter 'tst'; did you mean 'test'?"),
         ({"data": {"source": "market", "params": {"n_user": 9}}}, "has no parameter 'n_user'; did you mean 'n_users'?"),
         ({"data": {"source": "movielens"}}, "data: source 'movielens' needs the parameter 'folder'; got none"),
+        (
+            {"fallback": {"model": "als"}},
+            "als is factorisation: a fallback serves whom nobody knows",
+        ),
+        ({"fallback": {"model": "populrity"}}, "fallback.model: unknown model 'populrity'; did you mean 'popularity'?"),
+        ({"fallback": {"params": {"window": 3}}}, "model 'popularity' has no parameter 'window'"),
         ({"variants": {}}, "variants: Dictionary should have at least 1 item"),
         ({"name": "My Shop"}, "name: String should match pattern"),
     ],

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from mlflow.entities import Run
@@ -16,12 +17,15 @@ from experiments.board import Leaderboard
 from experiments.config import BakeoffConfig
 from experiments.home import Home
 from experiments.loop import Outcome
+from experiments.registry import Registry
 from experiments.tracking import KIND, QUESTION, Tracker
+from recsys.data.queries import Queries
 from recsys.data.sources.loaded import Loaded
 from recsys.data.split import Split
 from recsys.evaluate import evaluate
 from recsys.models.base import create
 from recsys.models.popularity import Popularity
+from recsys.recommend import recommend
 from tests.experiments.trees import tree
 
 Line = tuple[Home, Outcome]
@@ -227,6 +231,7 @@ def test_the_same_question_is_not_asked_again(copied: Home, config: BakeoffConfi
         ({"variants": {"popularity": {"model": "popularity"}}, "experiment": None}, False),
         ({"evaluation": {"ks": [5, 10], "metric": "recall"}}, False),
         ({"split": {"method": "leave_last_out"}}, False),
+        ({"fallback": {"params": {"window_days": 7}}}, False),
     ],
 )
 def test_only_what_changes_the_numbers_makes_another_question(
@@ -277,6 +282,23 @@ def test_without_an_experiment_the_best_is_champion_at_once(home: Home) -> None:
     assert outcome.slots.challenger is None
     assert [row.version for row in outcome.board.standings[1:]] == [None]
     assert math.isnan(Tracker(home).client.get_run(outcome.board.best.run_id).data.metrics.get("validation", math.nan))
+
+
+def test_newcomers_get_what_the_configuration_says(home: Home, loaded: Loaded, split: Split) -> None:
+    recent = {"model": "popularity", "params": {"window_days": 5}}
+    variants = {"knn": {"model": "item_knn"}}
+    config = BakeoffConfig.model_validate(tree(variants=variants, experiment=None, fallback=recent))
+    board = loop.train(config, loaded, home)
+    lists = Registry(home).load("tiny", 1).recommend(["nobody knows me"], 5)
+    everybody = Queries.of(loaded.dataset.interactions, np.array([-1]))
+    expected = recommend(create("popularity", window_days=5).fit(loaded.dataset), everybody, 5)
+    assert lists.items.tolist() == expected.items.tolist()
+    assert lists.items.tolist() != recommend(Popularity().fit(loaded.dataset), everybody, 5).items.tolist()
+    seen = split.refit()
+    card = evaluate(
+        create("item_knn").fit(seen), seen, split.test, ks=(10,), fallback=config.fallback.create().fit(seen)
+    )
+    assert card.mean("ndcg_10") == pytest.approx(board.standings[0].cells["ndcg_10"].mean)
 
 
 def test_a_bake_off_that_fails_is_failed_in_mlflow_and_shows_no_leaderboard(home: Home) -> None:
