@@ -136,7 +136,8 @@ class _WideDeep(nn.Module):
     """Both parts, and what is known of users and items beside their likes: 0 for what is not known.
 
     recency (length,): what each place of a history counts; user_labels, user_numbers (n_users, ...), item_labels,
-    item_numbers (n_items + 1, ...): the last item is none; scorable (n_items,): items that were liked or are described.
+    item_numbers (n_items + 1, ...): the last item is none; described (n_items + 1,): which have any of these; scorable
+    (n_items,): items that were liked or are described.
     """
 
     recency: Tensor
@@ -144,6 +145,7 @@ class _WideDeep(nn.Module):
     user_numbers: Tensor
     item_labels: Tensor
     item_numbers: Tensor
+    described: Tensor
     scorable: Tensor
 
     def __init__(
@@ -160,6 +162,7 @@ class _WideDeep(nn.Module):
         for side, n in (("user", sizes["n_users"]), ("item", sizes["n_items"] + 1)):
             for part in ("labels", "numbers"):
                 self.register_buffer(f"{side}_{part}", torch.zeros(n, sizes[f"{side}_{part}"]))
+        self.register_buffer("described", torch.zeros(self.n_items + 1, dtype=torch.bool))
         self.register_buffer("scorable", torch.zeros(self.n_items, dtype=torch.bool))
         self.register_buffer("recency", recency, persistent=False)
         self.ids = Ids(self.n_items, 1 + factors, id_dropout)  # the first is the weight of the item
@@ -180,7 +183,8 @@ class _WideDeep(nn.Module):
         self.user_numbers.copy_(torch.from_numpy(users.numbers))
         self.item_labels[:-1] = torch.from_numpy(items.labels)
         self.item_numbers[:-1] = torch.from_numpy(items.numbers)
-        self.scorable.copy_(torch.from_numpy(known) | self._described(torch.arange(self.n_items)))
+        self.described.copy_(self.item_labels.any(dim=1) | self.item_numbers.any(dim=1))
+        self.scorable.copy_(torch.from_numpy(known) | self.described[:-1])
         self.ids.forget(torch.from_numpy(~known))
 
     def forward(self, users: Tensor, histories: Tensor, items: Tensor) -> tuple[Tensor, Tensor]:
@@ -208,7 +212,7 @@ class _WideDeep(nn.Module):
     def item(self, ids: Tensor) -> Tensor:
         """(n, 1 + deep + n_labels) of items (n,), each once: the weight, the network's input and the labels."""
         labels = self.item_labels[ids]
-        embedded = self.ids(ids, self._described(ids))
+        embedded = self.ids(ids, self.described[ids])
         return torch.cat([embedded, labels @ self.of_item_labels, self.item_numbers[ids], labels], dim=1)
 
     def pooled(self, histories: Tensor, place: Tensor, read: Tensor) -> Tensor:
@@ -225,6 +229,3 @@ class _WideDeep(nn.Module):
         labels, numbers = self.user_labels[row] * inside, self.user_numbers[row] * inside
         wide = torch.cat([labels, past_labels], dim=1) @ self.crosses
         return wide, torch.cat([past, labels @ self.of_user_labels, numbers], dim=1)
-
-    def _described(self, ids: Tensor) -> Tensor:
-        return self.item_labels[ids].any(dim=1) | self.item_numbers[ids].any(dim=1)
