@@ -34,9 +34,10 @@ class TwoTower(Indexed, Neural):
     and features (Covington, Adams & Sargin 2016). Features are all columns, each by the encoder that fits it, reduced
     to `dimensions`.
 
-    Each like is learnt from the likes before it, against the other likes of its batch: the softmax over them of
-    cosine / temperature - log q, with q the share of an item among the likes (Yi et al. 2019, log-Q correction). An
-    item is drawn into a batch as often as it is liked: uncorrected (`log_q` false), that counts against it.
+    Each like is learnt from the likes before it, against the other likes of its batch: the softmax of cosine /
+    temperature, for the others - log q, with q the share of an item among the likes (log-Q correction, Yi et al. 2019;
+    see `in_batch_softmax`). An item is drawn as often as it is liked: uncorrected (`log_q` false), that counts against
+    it.
 
     With probability `id_dropout` an id's embedding is left out of a batch, so that features learn to stand alone: an
     item that training never saw, and has features, is scored from them. Nobody needs to be known: a history is enough,
