@@ -3,8 +3,8 @@
 import re
 
 SPECIAL = re.compile(r"([\\`*_{}\[\]<>#$~|])")
-ASIDE = re.compile(r"\([^()]{1,24}\)")
-"""Brackets short enough to stand on a line of their own: an interval, a count."""
+WHOLE = re.compile(r"\([^()]{1,24}\)|\\[<>] ")
+"""What stands on one line: brackets that are short enough for it, such as an interval, and a bound with its sign."""
 
 
 def escape(text: str) -> str:
@@ -17,12 +17,14 @@ def escape(text: str) -> str:
 
 
 def cell(text: str) -> str:
-    r"""The text of a table's cell, escaped; where it is too wide, it breaks before an interval and not within.
+    r"""The text of a table's cell, escaped; where it is too wide, it breaks before an interval or bound, not within.
 
     >>> cell("+0.26 EUR (n = 8)")
     '+0.26 EUR (n\xa0=\xa08)'
+    >>> cell("< 0.001")
+    '\\<\xa00.001'
     """
-    return ASIDE.sub(lambda found: found[0].replace(" ", "\N{NO-BREAK SPACE}"), escape(text))
+    return WHOLE.sub(lambda found: found[0].replace(" ", "\N{NO-BREAK SPACE}"), escape(text))
 
 
 def bullets(sentences: tuple[str, ...] | list[str]) -> str:

@@ -76,8 +76,8 @@ def test_corrected_numbers_decide_the_reading(keep: Keep) -> None:
     effects = opened("readout", experiment="e").table[2].value.set_index("Metric")
     assert effects.loc["Conversion", "p, corrected"] == "0.004"
     assert effects.loc["Conversion", "Reading"] == "▲ better"
-    assert effects.loc["Conversion", "Chance to win"] == "\\> 99.9%"
-    assert effects.loc["Conversion", "Risk of shipping"] == "\\< 0.01%"
+    assert effects.loc["Conversion", "Chance to win"] == cell("> 99.9%")
+    assert effects.loc["Conversion", "Risk of shipping"] == cell("< 0.01%")
     assert effects.loc["Conversion", "Saved by CUPED"] == "31%"
 
 
