@@ -10,14 +10,15 @@ import streamlit as st
 
 from dashboards import launch
 
+# not in a folder "pages": Streamlit would serve its files without this script until somebody opens the first page
 PAGES = (
-    ("pages/experiments.py", "Experiments", "experiments"),
-    ("pages/readout.py", "Readout", "readout"),
-    ("pages/slates.py", "What users saw", "slates"),
-    ("pages/plan.py", "Plan", "plan"),
-    ("pages/models.py", "Models", "models"),
-    ("pages/offline_online.py", "Offline against online", "offline-online"),
-    ("pages/serving.py", "Serving", "serving"),
+    ("views/experiments.py", "Experiments", "experiments"),
+    ("views/readout.py", "Readout", "readout"),
+    ("views/slates.py", "What users saw", "slates"),
+    ("views/plan.py", "Plan", "plan"),
+    ("views/models.py", "Models", "models"),
+    ("views/offline_online.py", "Offline against online", "offline-online"),
+    ("views/serving.py", "Serving", "serving"),
 )
 
 # Streamlit leaves a sixth of a laptop's screen empty above the title and below the last line

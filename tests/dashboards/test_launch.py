@@ -30,3 +30,8 @@ def test_impossible_port_is_refused(home: Home, port: int) -> None:
 def test_home_comes_from_the_command_and_else_from_the_environment(home: Home, tmp_path: Path) -> None:
     assert launch.home_of(["--home", str(tmp_path / "other")]).root == tmp_path / "other"
     assert launch.home_of(["-q", "tests"]) == home
+
+
+def test_streamlit_finds_no_folder_of_pages_of_its_own() -> None:
+    # with one, a shared link opened first on a new server shows the bare page, without the app around it
+    assert not (launch.APP.parent / "pages").exists()

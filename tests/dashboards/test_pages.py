@@ -41,7 +41,7 @@ def opened(page: str = "experiments", **query: str) -> AppTest:
     """A page after it has run; nothing may have been raised."""
     app = AppTest.from_file(str(launch.APP), default_timeout=30).run()
     if page != "experiments":
-        app.switch_page(f"pages/{page}.py")
+        app.switch_page(f"views/{page}.py")
         for name, value in query.items():
             app.query_params[name] = value
         app.run()
