@@ -6,10 +6,10 @@ from dashboards import layout, queries, tables
 from dashboards.markdown import escape
 
 COLUMNS = {
-    "Experiment": st.column_config.TextColumn(width=260),
+    "Experiment": st.column_config.TextColumn(width=285),
     "Verdict so far": st.column_config.TextColumn(help="What the latest decision says, and which variant won."),
     "Health": st.column_config.TextColumn(
-        width=200,  # a broken guardrail and its name
+        width=185,  # a broken guardrail and its name
         help="Validity first, then guardrails, the age of a running experiment's data, warnings.",
     ),
     "Key": st.column_config.TextColumn(width=110),
