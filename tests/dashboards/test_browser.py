@@ -131,8 +131,8 @@ def test_a_row_of_the_list_opens_its_readout(browser: Browser, address: str) -> 
     settle(page, "stDataFrame")
     box = page.locator('[data-testid="stDataFrame"]').bounding_box()
     assert box is not None
-    # the grid is a canvas, its cells have no elements: the link stands 95 pixels from the right, in the first row
-    x, y = box["x"] + box["width"] - 95, box["y"] + 52
+    # the grid is a canvas, its cells have no elements: the link stands 63 pixels from the right, in the first row
+    x, y = box["x"] + box["width"] - 63, box["y"] + 52
     with page.context.expect_page(timeout=PATIENCE) as opened:
         page.mouse.move(x, y)
         page.mouse.click(x, y)

@@ -30,7 +30,7 @@ def test_a_sound_experiment_raises_no_alarm(world: Events) -> None:
         "sample ratio",
         "sample ratio at every look",
         "sample ratio by day",
-        "trend of ctr",
+        "trend of CTR",
         "sample ratio by context.device",
         "extreme units",
     ]
