@@ -1,0 +1,1 @@
+"""One script per page: each draws what `queries` brings, and computes nothing."""
