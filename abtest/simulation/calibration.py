@@ -11,8 +11,17 @@ from scipy.stats import ks_2samp
 from abtest.simulation import users as state
 from abtest.simulation.choice import Behaviour, examination, expected_clicks, purchase_chance
 from abtest.simulation.draws import Draws
-from abtest.simulation.response import fit_response
-from abtest.simulation.rhythm import MEDIAN_VISITS, activity, distinct_pairs, gap_days, read_log, weekdays
+from abtest.simulation.response import Response, fit_response
+from abtest.simulation.rhythm import (
+    MEDIAN_VISITS,
+    Activity,
+    LogRows,
+    activity,
+    distinct_pairs,
+    gap_days,
+    read_log,
+    weekdays,
+)
 from abtest.simulation.world import QUALITY_WEIGHT, World, affinity
 
 N_CATEGORIES = 20
@@ -121,26 +130,7 @@ def fit_world(
         "visits per day of the median user": rhythm.level_fitted,
         "weekday rhythm": behaviour is None and measured is not None,
     }
-    ctr, orders = _expected(world, manner, slate)
-    visits = _simulated_visits(world, manner, seed)
-    report = FitReport(
-        auc_held_out=response.auc_held_out,
-        auc_popularity=response.auc_popularity,
-        auc_simulated=response.auc_simulated,
-        popularity_weight=response.popularity_weight,
-        taste_weight=response.taste_weight,
-        activity_log_sd=rhythm.log_sd,
-        visits_per_day=float(np.median(world.activity)),
-        activity_ks=_distance(np.bincount(rows.user, minlength=n), visits.sum(axis=0)),
-        gini_log=_gini(popularity),
-        gini_simulated=_gini(_chosen(world, rng)),
-        gap_days_log=gap_days(rows.user, rows.day),
-        gap_days_simulated=gap_days(*np.nonzero(visits.T)),
-        ctr=ctr,
-        orders_per_click=orders,
-        fitted=(*ALWAYS_FITTED, *(name for name, known in learnt.items() if known)),
-        defaulted=(*(f"{name}: {DEFAULTS[name]}" for name, known in learnt.items() if not known), *ALWAYS_DEFAULTED),
-    )
+    report = _report(world, manner, response, rhythm, rows, popularity, slate, learnt, seed, rng)
     return Fitted(world=world, behaviour=manner, report=report)
 
 
@@ -163,6 +153,41 @@ DEFAULTS = {
     "visits per day of the median user": f"{MEDIAN_VISITS} (too few users return in the log)",
     "weekday rhythm": "Behaviour's (too few user-days, or a behaviour was given)",
 }
+
+
+def _report(
+    world: World,
+    manner: Behaviour,
+    response: Response,
+    rhythm: Activity,
+    rows: LogRows,
+    popularity: NDArray[np.int64],
+    slate: NDArray[np.int32],
+    learnt: dict[str, bool],
+    seed: int,
+    rng: np.random.Generator,
+) -> FitReport:
+    """The fitted world beside the log; learnt: what could be, by name; slate: the most popular items."""
+    ctr, orders = _expected(world, manner, slate)
+    visits = _simulated_visits(world, manner, seed)
+    return FitReport(
+        auc_held_out=response.auc_held_out,
+        auc_popularity=response.auc_popularity,
+        auc_simulated=response.auc_simulated,
+        popularity_weight=response.popularity_weight,
+        taste_weight=response.taste_weight,
+        activity_log_sd=rhythm.log_sd,
+        visits_per_day=float(np.median(world.activity)),
+        activity_ks=_distance(np.bincount(rows.user, minlength=len(world.users)), visits.sum(axis=0)),
+        gini_log=_gini(popularity),
+        gini_simulated=_gini(_chosen(world, rng)),
+        gap_days_log=gap_days(rows.user, rows.day),
+        gap_days_simulated=gap_days(*np.nonzero(visits.T)),
+        ctr=ctr,
+        orders_per_click=orders,
+        fitted=(*ALWAYS_FITTED, *(name for name, known in learnt.items() if known)),
+        defaulted=(*(f"{name}: {DEFAULTS[name]}" for name, known in learnt.items() if not known), *ALWAYS_DEFAULTED),
+    )
 
 
 def _clusters(vectors: Array, rng: np.random.Generator) -> NDArray[np.int64]:
