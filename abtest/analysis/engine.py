@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Protocol, TypeAlias
 
 import ibis
 import ibis.expr.datatypes as dt
@@ -11,7 +11,15 @@ import ibis.expr.types as ir
 import pyarrow as pa
 from ibis.backends.duckdb import Backend
 
-Source: TypeAlias = pa.Table | ir.Table | str | Path | Any
+
+class Frame(Protocol):
+    """A frame of polars, pandas or anything else that gives an Arrow stream."""
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
+        """The rows, as a capsule."""
+
+
+Source: TypeAlias = pa.Table | ir.Table | str | Path | Frame
 """An Arrow table, a polars or pandas frame, an Ibis table, a CSV or Parquet file, a folder of Parquet (the lake)."""
 
 
