@@ -102,7 +102,8 @@ def test_every_catalogue_entry_resolves() -> None:
     from recsys.index import INDEXES
     from recsys.metrics import CATALOGUE_METRICS, METRICS
     from recsys.models import MODELS
+    from recsys.rerank import RERANKERS
 
-    for table in (MODELS, METRICS, CATALOGUE_METRICS, SOURCES, ENCODERS, INDEXES, LOGS, METHODS):
+    for table in (MODELS, RERANKERS, METRICS, CATALOGUE_METRICS, SOURCES, ENCODERS, INDEXES, LOGS, METHODS):
         for name in table:
             assert callable(lookup(table, name, "entry"))
