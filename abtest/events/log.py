@@ -54,9 +54,13 @@ class EventLog(ABC):
       nothing of the batch is there. A closed log answers with a RuntimeError.
     """
 
-    @abstractmethod
     def append(self, events: Sequence[Exposure | Outcome]) -> int:
         """Keep the events and return how many of them were new."""
+        return sum(self.append_each(events))
+
+    @abstractmethod
+    def append_each(self, events: Sequence[Exposure | Outcome]) -> list[bool]:
+        """The same, told of each event: whether it was new. Of two with one id in the batch the first is."""
 
     @abstractmethod
     def exposures(

@@ -14,6 +14,7 @@ from abtest.events.rows import (
     bounds,
     day_of,
     exposure_batch,
+    in_order,
     outcome_batch,
     rows_of,
 )
@@ -30,17 +31,14 @@ class MemoryLog(EventLog):
         self._outcomes: dict[str, OutcomeRow] = {}
         self._closed = False
 
-    def append(self, events: Sequence[Exposure | Outcome]) -> int:
-        """Keep the events and return how many of them were new."""
+    def append_each(self, events: Sequence[Exposure | Outcome]) -> list[bool]:
+        """Keep the events and tell of each whether it was new."""
         rows = rows_of(events)
         with self._lock:
             self._check_open()
-            before = len(self._exposures) + len(self._outcomes)
-            for exposure in rows.exposures:
-                self._exposures.setdefault(exposure.id, exposure)
-            for outcome in rows.outcomes:
-                self._outcomes.setdefault(outcome.id, outcome)
-            return len(self._exposures) + len(self._outcomes) - before
+            exposures = [self._exposures.setdefault(row.id, row) is row for row in rows.exposures]
+            outcomes = [self._outcomes.setdefault(row.id, row) is row for row in rows.outcomes]
+        return in_order(events, exposures, outcomes)
 
     def exposures(
         self, experiment: str | None = None, *, since: datetime | None = None, until: datetime | None = None

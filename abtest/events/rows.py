@@ -79,6 +79,12 @@ def rows_of(events: Iterable[Exposure | Outcome]) -> Rows:
     return rows
 
 
+def in_order(events: Sequence[Exposure | Outcome], exposures: Sequence[bool], outcomes: Sequence[bool]) -> list[bool]:
+    """What is known of a batch's exposures and of its outcomes, in the order in which the events were given."""
+    of_exposures, of_outcomes = iter(exposures), iter(outcomes)
+    return [next(of_exposures if isinstance(event, Exposure) else of_outcomes) for event in events]
+
+
 def microseconds(at: datetime) -> int:
     """Microseconds since 1970 in UTC, exact for every year."""
     since = at - _EPOCH

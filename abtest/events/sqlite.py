@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow as pa
 
 from abtest.events.log import EXPOSURES, OUTCOMES, SCHEMAS, EventLog, Kind
-from abtest.events.rows import DAY, Rows, bounds, day_of, exposure_batch, outcome_batch, rows_of
+from abtest.events.rows import DAY, Rows, bounds, day_of, exposure_batch, in_order, outcome_batch, rows_of
 from abtest.events.schema import INSERT_EXPOSURE, INSERT_OUTCOME, connect, prepare
 from abtest.types import Exposure, Outcome
 from bakeoff.catalogue import check_name
@@ -27,7 +27,8 @@ READ_BLOCK = 65_536  # rows turned into Arrow at a time
 @dataclass(frozen=True)
 class _Batch:
     rows: Rows
-    new: Future[int] = field(default_factory=Future)
+    each: bool
+    new: Future[int | tuple[list[bool], list[bool]]] = field(default_factory=Future)
 
 
 class SQLiteLog(EventLog):
@@ -52,7 +53,17 @@ class SQLiteLog(EventLog):
 
     def append(self, events: Sequence[Exposure | Outcome]) -> int:
         """Keep the events, on disk when this returns, and return how many of them were new."""
-        batch = _Batch(rows_of(events))
+        new = self._keep(rows_of(events), each=False)
+        assert isinstance(new, int), "asked for a count"
+        return new
+
+    def append_each(self, events: Sequence[Exposure | Outcome]) -> list[bool]:
+        """Keep the events, on disk when this returns, and tell of each whether it was new."""
+        new = self._keep(rows_of(events), each=True)
+        return [] if isinstance(new, int) else in_order(events, *new)
+
+    def _keep(self, rows: Rows, *, each: bool) -> int | tuple[list[bool], list[bool]]:
+        batch = _Batch(rows, each)
         with self._lock:
             self._check_open()
             if not len(batch.rows):
@@ -162,7 +173,7 @@ def _commit(connection: sqlite3.Connection, batches: Sequence[_Batch]) -> None:
     """Write the batches in one transaction, then tell each of their senders: how many were new, or what went wrong."""
     try:
         connection.execute("BEGIN IMMEDIATE")
-        new = [_insert(connection, batch.rows) for batch in batches]
+        new = [(_insert_each if batch.each else _insert)(connection, batch.rows) for batch in batches]
         connection.execute("COMMIT")
     except BaseException as error:  # the senders wait for an answer, whatever it is
         for batch in batches:
@@ -180,6 +191,14 @@ def _insert(connection: sqlite3.Connection, rows: Rows) -> int:
     connection.executemany(INSERT_EXPOSURE, rows.exposures)
     connection.executemany(INSERT_OUTCOME, rows.outcomes)
     return connection.total_changes - before
+
+
+def _insert_each(connection: sqlite3.Connection, rows: Rows) -> tuple[list[bool], list[bool]]:
+    # `executemany` only counts; one by one costs a fifth more, and says which
+    return (
+        [connection.execute(INSERT_EXPOSURE, row).rowcount == 1 for row in rows.exposures],
+        [connection.execute(INSERT_OUTCOME, row).rowcount == 1 for row in rows.outcomes],
+    )
 
 
 def _blocks(cursor: sqlite3.Cursor) -> Iterator[list[Any]]:

@@ -226,6 +226,17 @@ def test_same_id_is_kept_once_and_the_first_wins(log: EventLog) -> None:
     assert log.outcomes()["value"].to_pylist() == [1.0, 1.0]
 
 
+def test_each_event_is_told_whether_it_was_new(log: EventLog) -> None:
+    assert log.append_each([]) == []
+    assert log.append_each([outcome("o1"), exposure("e1"), outcome("o1")]) == [True, True, False]
+    mixed = [exposure("e2"), outcome("o1"), exposure("e1"), outcome("o2"), outcome("e1")]
+    assert log.append_each(mixed) == [True, False, False, True, True]
+    assert log.outcomes()["id"].to_pylist() == ["e1", "o1", "o2"]
+    with pytest.raises(ValueError, match="id must not be empty"):
+        log.append_each([outcome("o3"), outcome("")])
+    assert log.append([outcome("o3")]) == 1
+
+
 def test_exposure_and_outcome_may_share_an_id(log: EventLog) -> None:
     assert log.append([exposure("same"), outcome("same")]) == 2
     assert log.exposures().num_rows == log.outcomes().num_rows == 1
