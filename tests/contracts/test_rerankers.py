@@ -21,7 +21,7 @@ from tests.worlds import random_market
 
 N_USERS, N_ITEMS = 30, 20
 # a reranker that is not named here is tested as it comes
-PARAMS: dict[str, dict[str, Any]] = {}
+PARAMS: dict[str, dict[str, Any]] = {"calibration": {"column": "parity"}, "spacing": {"columns": ["parity"]}}
 # these may leave places empty although there are candidates
 FORBIDDING: set[str] = set()
 MAKERS = {name: PARAMS.get(name, {}) for name in RERANKERS}
