@@ -90,9 +90,9 @@ def _mixes(
     entry, place = np.nonzero(there)
     cell = row[entry] * shape[1] + of_item[entry, place]
     sums = np.bincount(cell, weights=each[entry], minlength=shape[0] * shape[1])
-    mixes = sums.reshape(shape).astype(np.float64)  # of no cells it gives integers
+    mixes: NDArray[np.float64] = sums.reshape(shape).astype(np.float64)  # of no cells it gives integers
     total = mixes.sum(axis=1, keepdims=True)
-    return np.divide(mixes, total, out=np.zeros_like(mixes), where=total > 0)
+    return np.asarray(np.divide(mixes, total, out=np.zeros_like(mixes), where=total > 0))
 
 
 def _greedy(

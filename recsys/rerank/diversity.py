@@ -44,7 +44,7 @@ class Diversifier(Blended):
 
     def _fit(self, dataset: Dataset) -> State:
         if self.vectors == "auto":
-            values = item_vectors(dataset).values
+            values: NDArray[np.floating] = item_vectors(dataset).values
         elif self.vectors == "content":
             values = reduced(encoded(dataset.item_features, self.encoders), DIMENSIONS)
         else:
@@ -53,9 +53,10 @@ class Diversifier(Blended):
 
     def measures(self, recommendations: Recommendations) -> Measures:
         """Mean of 1 - cosine over the pairs of each list that have vectors; NaN with fewer than two such items."""
-        vectors = self.state()["vectors"]
+        vectors: NDArray[np.float32] = self.state()["vectors"]
         items = recommendations.items
-        listed = (items >= 0) & vectors.any(axis=1)[items]
+        described = np.asarray(vectors.any(axis=1))
+        listed = (items >= 0) & described[items]
         size = listed.sum(axis=1)
         starts = np.append(0, np.cumsum(size))
         lists = csr_matrix((np.ones(starts[-1]), items[listed], starts), shape=(len(items), len(vectors)))
