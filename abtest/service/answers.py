@@ -1,0 +1,212 @@
+"""The answers of the hot routes: assign, recommend, events. From the bytes of a request to the tree of its answer."""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from math import isnan
+from typing import Any, TypeVar
+
+import orjson
+from pydantic import TypeAdapter, ValidationError
+
+from abtest.service.ingest import Ingest
+from abtest.service.lines import AGREE, Judged, judge
+from abtest.service.ports import Clock, Experiments, Limits, Reasons, Recommend, Slate, Snapshot
+from abtest.service.problems import Problem, invalid, shown, unknown
+from abtest.service.schemas import ASSIGN, RECOMMEND, AssignRequest, RecommendRequest
+from abtest.service.telemetry import Telemetry, say
+from abtest.types import Assignment, Exposure
+
+T = TypeVar("T")
+WARNING = 30  # logging's level
+
+
+@dataclass(kw_only=True, eq=False)
+class Answers:
+    """What the hot routes stand on. new_id gives an id that is unique for ever; reasons: None where none are told."""
+
+    experiments: Experiments
+    recommender: Recommend
+    reasons: Reasons | None
+    ingest: Ingest
+    clock: Clock
+    limits: Limits
+    new_id: Callable[[], str]
+    telemetry: Telemetry
+    _counted: dict[tuple[str, str], tuple[Any, Any]] = field(default_factory=dict)
+
+    async def assign(self, body: bytes, request_id: str) -> dict[str, Any]:
+        """POST /v1/assign."""
+        asked = _parsed(ASSIGN, body)
+        self._check(asked)
+        snapshot, now = self.experiments.snapshot, self.clock.now()
+        keys = snapshot.running if asked.experiment is None else (asked.experiment,)
+        assigner = snapshot.assigner
+        try:
+            found = [assigner.assign(key, asked.unit, now) for key in keys]
+        except LookupError as error:
+            raise unknown(error) from None
+        return {"unit": asked.unit, "assignments": [described(one, snapshot) for one in found]}
+
+    async def recommend(self, body: bytes, request_id: str) -> dict[str, Any]:
+        """POST /v1/recommend: assign, fill the slate by the variant's model, log the exposure, answer."""
+        asked = _parsed(RECOMMEND, body)
+        self._check(asked)
+        if asked.k > self.limits.k:
+            raise Problem(
+                422, "k_too_large", f"k must be at most {self.limits.k}, got {asked.k}", "ask for fewer items"
+            )
+        started = self.clock.ticks()
+        snapshot = self.experiments.snapshot
+        place = self._place(snapshot, asked)
+        key, name = (None, None) if place is None else (place.experiment, place.variant)
+        variant = None if key is None or name is None else snapshot.variants[key, name]
+        slate = await self.recommender(asked.unit, asked.k, variant)
+        self._count(slate, key or "", name or "", self.clock.ticks() - started)
+        exposure, logged = None, False
+        if asked.expose and key is not None and name is not None:
+            exposure = self.new_id()
+            logged = await self._expose(exposure, asked, key, name, slate, request_id)
+        why = self.reasons(asked.unit, slate) if asked.reasons and self.reasons is not None else ()
+        return {
+            "request_id": request_id,
+            "unit": asked.unit,
+            "experiment": key,
+            "variant": name,
+            "model": slate.model,
+            "version": slate.version,
+            "exposure": exposure if logged else None,
+            "logged": logged,
+            "fallback": slate.fallback,
+            "why": slate.why,
+            "cached": slate.cached,
+            "items": _places(slate, why),
+        }
+
+    async def events(self, body: bytes, request_id: str) -> dict[str, Any]:
+        """POST /v1/events: each line's fate, once everything that was kept is durable."""
+        judged = judge(body, self.clock.now(), self.limits)
+        good = [line.event for line in judged if line.event is not None]
+        new = iter(await self.ingest.keep(good))
+        fates = [_fate(line, new) for line in judged]
+        counts = Counter(fate["fate"] for fate in fates)
+        ahead = 0
+        for line in judged:
+            if line.lag is not None and line.event is not None:
+                self.telemetry.lag.observe(max(line.lag, 0.0))
+                ahead += line.lag < -AGREE
+        for word, n in counts.items():
+            self.telemetry.events.labels(word).inc(n)
+        if ahead:
+            self.telemetry.ahead.inc(ahead)
+        return {
+            "kept": counts["kept"],
+            "duplicates": counts["duplicate"],
+            "refused": counts["refused"],
+            "ahead": ahead,
+            "fates": fates,
+        }
+
+    def _check(self, asked: AssignRequest | RecommendRequest) -> None:
+        for name, text in (("unit", asked.unit), ("experiment", asked.experiment or "")):
+            if len(text) > self.limits.text:
+                raise Problem(
+                    422, "too_long", f"{name} has {len(text)} characters, at most {self.limits.text}: {shown(text)}",
+                    "send the id that the events carry",
+                )  # fmt: skip
+        if asked.context and len(orjson.dumps(asked.context)) > self.limits.context_bytes:
+            raise Problem(
+                422, "too_long", f"context is longer than {self.limits.context_bytes} bytes of JSON", "send less of it"
+            )
+
+    def _place(self, snapshot: Snapshot, asked: RecommendRequest) -> Assignment | None:
+        """The experiment that decides, and where the unit stands in it; None where it takes part in none."""
+        now = self.clock.now()
+        if asked.experiment is not None:
+            try:
+                found = snapshot.assigner.assign(asked.experiment, asked.unit, now)
+            except LookupError as error:
+                raise unknown(error) from None
+            return found if found.variant is not None else None
+        for key in snapshot.serving:
+            found = snapshot.assigner.assign(key, asked.unit, now)
+            if found.variant is not None:
+                return found
+        return None
+
+    async def _expose(
+        self, id: str, asked: RecommendRequest, key: str, name: str, slate: Slate, request_id: str
+    ) -> bool:
+        """Log the slate; false when the log cannot take it: whoever asked for items gets them all the same."""
+        context = {
+            **asked.context,
+            "request_id": request_id,
+            "model_version": slate.version,
+            "fallback": slate.fallback != "" or any(map(isnan, slate.scores)),
+        }
+        if slate.fallback:
+            context |= {"fallback_to": slate.fallback, "fallback_why": slate.why}
+        shown = Exposure(
+            id=id,
+            unit=asked.unit,
+            experiment=key,
+            variant=name,
+            at=self.clock.now(),
+            items=slate.items,
+            scores=slate.scores,
+            propensities=slate.propensities,
+            context=context,
+        )
+        try:
+            await self.ingest.keep([shown])
+        except Problem as problem:
+            self.telemetry.unlogged.inc()
+            say(WARNING, "exposure not logged", request_id=request_id, detail=problem.detail)
+            return False
+        return True
+
+    def _count(self, slate: Slate, experiment: str, variant: str, seconds: float) -> None:
+        counters = self._counted.get((experiment, variant))
+        if counters is None:  # finding a labelled metric costs as much as counting three times
+            labels = (experiment, variant)
+            counters = self.telemetry.slates.labels(*labels), self.telemetry.slate_seconds.labels(*labels)
+            self._counted[labels] = counters
+        counters[0].inc()
+        counters[1].observe(seconds)
+        self.telemetry.cache.labels("hit" if slate.cached else "miss").inc()
+        if slate.fallback:
+            self.telemetry.fallbacks.labels(slate.fallback, slate.why).inc()
+
+
+def described(assignment: Assignment, snapshot: Snapshot) -> dict[str, Any]:
+    """An assignment as an answer tells it."""
+    name = assignment.variant
+    return {
+        "experiment": assignment.experiment,
+        "variant": name,
+        "bucket": assignment.bucket,
+        "reason": assignment.reason,
+        "payload": {} if name is None else snapshot.variants[assignment.experiment, name].payload,
+    }
+
+
+def _parsed(kind: TypeAdapter[T], body: bytes) -> T:
+    try:
+        return kind.validate_json(body)
+    except ValidationError as error:
+        raise invalid(error) from None
+
+
+def _places(slate: Slate, why: Any) -> list[dict[str, Any]]:
+    titles, scores = slate.titles or slate.items, slate.scores or (None,) * len(slate.items)
+    told = why or ("",) * len(slate.items)
+    return [
+        {"item": item, "title": title, "score": score, "reason": reason}  # orjson writes NaN as null
+        for item, title, score, reason in zip(slate.items, titles, scores, told, strict=True)
+    ]
+
+
+def _fate(line: Judged, new: Any) -> dict[str, str]:
+    if line.event is None:
+        return {"id": line.id, "fate": "refused", "detail": line.detail}
+    return {"id": line.id, "fate": "kept" if next(new) else "duplicate", "detail": ""}

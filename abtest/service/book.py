@@ -1,0 +1,117 @@
+"""The book of experiments: what may be done to them, in which order, after which checks; a subclass keeps them."""
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from datetime import datetime
+
+from abtest.assignment.plan import check, problems_of
+from abtest.service.lifecycle import changed, difference
+from abtest.service.ports import Action, Change, Draft, Serves, Snapshot
+from abtest.types import Experiment
+from bakeoff.catalogue import check_name
+from bakeoff.records import to_json
+
+Prepare = Callable[[Experiment], None]
+
+
+class Book(ABC):
+    """Keeps `abtest.service.ports.Experiments`' promises on top of a place that a subclass knows.
+
+    serves: whether the recommender can fill an experiment's variants; prepare: raises a ValueError when a model that
+    a variant names cannot be loaded. A change is written to the audit first: a crash in between leaves a line that was
+    not carried out, never a silent change.
+    """
+
+    def __init__(self, *, now: Callable[[], datetime], serves: Serves, prepare: Prepare) -> None:
+        self._now = now
+        self._serves = serves
+        self._prepare = prepare
+        self._snapshot = Snapshot.of((), "", serves=serves)
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """The experiments now."""
+        return self._snapshot
+
+    def refresh(self) -> None:
+        """Take up what changed in the place; a plan that cannot run leaves the last good one, and is told."""
+        experiments = sorted((d.experiment for d in self.drafts() if d.experiment.status != "archived"), key=_key)
+        told = "".join(to_json(Experiment, experiment, indent=None) for experiment in experiments)
+        revision = hashlib.sha256(told.encode()).hexdigest()[:16]
+        if revision == self._snapshot.revision:
+            return
+        try:
+            self._snapshot = Snapshot.of(experiments, revision, serves=self._serves)
+        except ValueError as error:
+            self._snapshot = replace(self._snapshot, problem=str(error))
+
+    def draft(self, key: str) -> Draft:
+        """One experiment; an unknown key is answered with the nearest."""
+        known = {draft.experiment.key: draft for draft in self.drafts()}
+        return known[check_name(known, key, "experiment")]
+
+    def create(self, draft: Draft, *, by: str, why: str) -> Draft:
+        """Keep a new experiment as a draft."""
+        made = replace(draft, experiment=replace(draft.experiment, status="draft"))
+        with self._locked():
+            key = made.experiment.key
+            if any(key.lower() == kept.experiment.key.lower() for kept in self.drafts()):
+                raise ValueError(f"there is an experiment {key!r} already; a key names one experiment for ever")
+            if problems := problems_of(made.experiment):
+                raise ValueError("the plan cannot run: " + "; ".join(problems))
+            after = {"status": "draft", "traffic": made.experiment.traffic}
+            self._note(Change(at=self._now(), by=by, experiment=key, action="create", before={}, after=after, why=why))
+            self._keep(made)
+        self.refresh()
+        return made
+
+    def change(self, key: str, action: Action, *, by: str, why: str, traffic: float | None = None) -> Draft:
+        """Start, ramp, stop or archive an experiment; a start checks the whole plan and loads its models."""
+        if action == "start":
+            self._prepare(self.draft(key).experiment)  # outside the lock: loading may take long
+        with self._locked():
+            draft = self.draft(key)
+            experiment = changed(draft.experiment, action, traffic)
+            if action == "start":
+                others = [d.experiment for d in self.drafts() if d.experiment.key != key]
+                check([*(other for other in others if other.status == "running"), experiment])
+            before, after = difference(draft.experiment, experiment)
+            self._note(
+                Change(at=self._now(), by=by, experiment=key, action=action, before=before, after=after, why=why)
+            )
+            made = replace(draft, experiment=experiment)
+            self._keep(made)
+        self.refresh()
+        return made
+
+    def audit(self, key: str) -> Sequence[Change]:
+        """Everything that was done to an experiment, oldest first."""
+        self.draft(key)
+        return self._changes(key)
+
+    @abstractmethod
+    def drafts(self) -> Sequence[Draft]:
+        """Every experiment that is kept, newest first."""
+
+    @abstractmethod
+    def _locked(self) -> AbstractContextManager[None]:
+        """Keeps other writers out, those of other processes too."""
+
+    @abstractmethod
+    def _keep(self, draft: Draft) -> None:
+        """Write an experiment; on disk when it returns."""
+
+    @abstractmethod
+    def _note(self, change: Change) -> None:
+        """Write a line of the audit; on disk when it returns."""
+
+    @abstractmethod
+    def _changes(self, key: str) -> Sequence[Change]:
+        """The audit of one experiment, oldest first."""
+
+
+def _key(experiment: Experiment) -> str:
+    return experiment.key
