@@ -6,4 +6,6 @@ RERANKERS = {
     "novelty": "recsys.rerank.novelty:Novelty",
     "calibration": "recsys.rerank.calibration:Calibration",
     "spacing": "recsys.rerank.spacing:Spacing",
+    "rules": "recsys.rerank.rules:Rules",
+    "exploration": "recsys.rerank.exploration:Exploration",
 }

@@ -21,9 +21,20 @@ from tests.worlds import random_market
 
 N_USERS, N_ITEMS = 30, 20
 # a reranker that is not named here is tested as it comes
-PARAMS: dict[str, dict[str, Any]] = {"calibration": {"column": "parity"}, "spacing": {"columns": ["parity"]}}
+PARAMS: dict[str, dict[str, Any]] = {
+    "calibration": {"column": "parity"},
+    "spacing": {"columns": ["parity"]},
+    "rules": {
+        "rules": [
+            {"rule": "drop", "column": "_users", "low": 12},
+            {"rule": "boost", "column": "_age_days"},
+            {"rule": "promote", "column": "_users", "high": 3, "at_most": 2},
+            {"rule": "floor", "column": "parity", "values": ["odd"], "at_least": 2},
+        ]
+    },
+}
 # these may leave places empty although there are candidates
-FORBIDDING: set[str] = set()
+FORBIDDING = {"rules"}
 MAKERS = {name: PARAMS.get(name, {}) for name in RERANKERS}
 
 
