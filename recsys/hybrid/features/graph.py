@@ -1,0 +1,158 @@
+"""The graph of users and items: paths from a history over other people's histories, and over what came next."""
+
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+
+from recsys.compiled import compiled
+from recsys.data.interactions import Interactions
+from recsys.hybrid.features.base import Floats, Group, Past, Rows, columns
+from recsys.models.base import State, likes
+from recsys.models.sparse import nearest, rows_of
+
+NEIGHBOURS = 100
+"""Kept for each item, by either side of the pair."""
+FADE = 0.85
+"""What a row of the history counts for each row after it."""
+STEPS, STEP_FADE = 3, 0.6
+"""How many rows later an item still counts as what came next, and what each further row takes from it."""
+PRIOR = 5.0
+"""Rows that a share of what came next is smoothed by."""
+
+
+class Graph(Group):
+    """Common neighbours, paths and successions between the history and the item.
+
+    An edge of two items is the cosine of their sets of users; paths count the users that a history's items and the
+    item have in common. An arc is the smoothed share of the rows after one item that are the other.
+    """
+
+    name: ClassVar[str] = "graph"
+
+    def _fit(self, past: Past) -> State:
+        liked = likes(past.dataset.interactions.csr(), "binary")
+        items = liked.T.tocsr()
+        root = np.sqrt(np.diff(items.indptr)).astype(np.float32)
+
+        def divide(rows: NDArray[np.int64], products: csr_matrix) -> None:
+            products.data /= root[rows][rows_of(products)] * root[products.indices]
+
+        kept = nearest(items, liked.tocsr(), NEIGHBOURS, divide)
+        edges = csr_matrix(kept.maximum(kept.T))
+        arcs = _arcs(past.dataset.interactions)
+        degree = np.asarray(edges.sum(axis=1), np.float32).ravel()
+        return _cells("edges", edges) | _cells("arcs", arcs) | {"root": root, "degree": degree}
+
+    def describe(self) -> dict[str, str]:
+        """Eleven features."""
+        return {
+            "graph_sum": "sum over the history of the cosines with the item (of their sets of users)",
+            "graph_mean": "that sum over the rows of the history",
+            "graph_recent": f"that sum with a row counting {FADE} for each row after it",
+            "graph_max": "the largest of those cosines",
+            "graph_last": "cosine of the item with the last one",
+            "graph_linked": "share of the history that has a user in common with the item",
+            "graph_paths": "log(1 + paths history, other user, item)",
+            "graph_degree": "log(1 + sum of the item's cosines with its neighbours)",
+            "next_last": "smoothed share of what came after the last item that is the item",
+            "next_recent": f"sum of those shares over the history, fading by {FADE} a row",
+            "next_max": "the largest of those shares over the history",
+        }
+
+    def compute(self, rows: Rows) -> Floats:
+        """(c, 11); 0 where no path leads from the history to the item, NaN without a history."""
+        total, recent, most, last, linked, paths = self._walk(rows, "edges").T
+        _, next_recent, next_most, next_last, _, _ = self._walk(rows, "arcs").T
+        length = np.where(rows.length > 0, rows.length, np.nan)[rows.query]
+        there = np.where(np.isnan(length), np.nan, 1.0)
+        return columns(
+            total * there,
+            total / length,
+            recent * there,
+            most * there,
+            last * there,
+            linked / length,
+            np.log1p(paths * self.learnt["root"][rows.item]) * there,
+            np.log1p(self.learnt["degree"])[rows.item],
+            next_last * there,
+            next_recent * there,
+            next_most * there,
+        )
+
+    def _walk(self, rows: Rows, kind: str) -> Floats:
+        walk = compiled(_walk)
+        found: Floats = walk(
+            rows.queries.indptr,
+            rows.queries.items,
+            (FADE**rows.row_age).astype(np.float32),
+            self.learnt[f"{kind}.indptr"].astype(np.int64),
+            self.learnt[f"{kind}.indices"],
+            self.learnt[f"{kind}.data"],
+            self.learnt["root"],
+            rows.candidates.indptr,
+            rows.item,
+        )
+        return found
+
+
+def _cells(name: str, matrix: csr_matrix) -> State:
+    matrix.sort_indices()
+    data = matrix.data.astype(np.float32)
+    return {f"{name}.indptr": matrix.indptr, f"{name}.indices": matrix.indices.astype(np.int32), f"{name}.data": data}
+
+
+def _arcs(rows: Interactions) -> csr_matrix:
+    """(n_items, n_items) smoothed share of what came up to STEPS rows after an item; only rows of weight > 0 count."""
+    order, _ = rows.by_user
+    order = order[rows.weight[order] > 0]
+    user, item = rows.user[order], rows.item[order]
+    matrix = csr_matrix((rows.n_items, rows.n_items), dtype=np.float64)
+    for step in range(1, STEPS + 1):
+        before, after = item[:-step], item[step:]
+        pair = (user[:-step] == user[step:]) & (before != after)
+        counts = np.full(int(pair.sum()), STEP_FADE ** (step - 1))
+        matrix = matrix + csr_matrix((counts, (before[pair], after[pair])), shape=matrix.shape)
+    matrix = csr_matrix(matrix)
+    matrix.data /= np.asarray(matrix.sum(axis=1)).ravel()[rows_of(matrix)] + PRIOR
+    return matrix
+
+
+def _walk(
+    indptr: NDArray[np.int64],
+    items: NDArray[np.int32],
+    fade: NDArray[np.float32],
+    edge_indptr: NDArray[np.int64],
+    edge_items: NDArray[np.int32],
+    edges: NDArray[np.float32],
+    root: NDArray[np.float32],
+    candidate_indptr: NDArray[np.int64],
+    candidates: NDArray[np.int32],
+) -> NDArray[np.float32]:
+    """(c, 6) sum, fading sum, maximum, last, count and sum by root of the edges from each history to its candidates.
+
+    Only what the history reaches is touched and cleared: the cost does not grow with the catalogue.
+    """
+    found = np.zeros((len(candidates), 6), np.float32)
+    reached = np.zeros((len(edge_indptr) - 1, 6), np.float32)
+    for query in range(len(indptr) - 1):
+        stop = indptr[query + 1]
+        for row in range(indptr[query], stop):
+            item = items[row]
+            for cell in range(edge_indptr[item], edge_indptr[item + 1]):
+                at, edge = reached[edge_items[cell]], edges[cell]
+                at[0] += edge
+                at[1] += edge * fade[row]
+                at[2] = max(at[2], edge)
+                if row == stop - 1:
+                    at[3] = edge
+                at[4] += 1
+                at[5] += edge * root[item]
+        for place in range(candidate_indptr[query], candidate_indptr[query + 1]):
+            found[place] = reached[candidates[place]]
+        for row in range(indptr[query], stop):
+            item = items[row]
+            for cell in range(edge_indptr[item], edge_indptr[item + 1]):
+                reached[edge_items[cell]] = 0
+    return found

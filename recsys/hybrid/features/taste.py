@@ -1,0 +1,116 @@
+"""Tastes in labels: how much of a history has the labels of an item, in each column of labels (category, brand ...)."""
+
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+
+from recsys.encoders.base import words_of
+from recsys.encoders.parts import suggested
+from recsys.hybrid.features.base import Floats, Group, Past, Rows, columns, ratio, texts
+from recsys.models.base import State
+
+MOST_COLUMNS, MOST_LABELS = 4, 256
+"""Columns that are read, and the most frequent labels of each that are kept."""
+SEPARATOR = "|"
+FADE = 0.8
+"""What a row of the history counts for each row after it, in the recent taste."""
+
+
+class Taste(Group):
+    """For each column of labels: the user's share, recent share and lift of the item's labels, and how set he is."""
+
+    name: ClassVar[str] = "taste"
+    wants: ClassVar[str] = "a column of labels of the items, such as `category`"
+
+    def _fit(self, past: Past) -> State:
+        names = label_columns(past.dataset.item_features)
+        state: State = {"columns": texts(names)}
+        users = past.dataset.interactions.item_users.astype(np.float64)
+        for place, name in enumerate(names):
+            labels = label_shares(past.dataset.item_features[name])
+            shares = (labels.T @ users + 1) / (users.sum() + labels.shape[1])
+            among = ratio(users, labels @ (labels.T @ users))
+            state |= {f"{place}.labels": labels, f"{place}.shares": shares.astype(np.float32)}
+            state[f"{place}.among"] = among.astype(np.float32)
+        return state
+
+    def describe(self) -> dict[str, str]:
+        """Seven features a column."""
+        found: dict[str, str] = {}
+        for name in self.learnt["columns"].tolist():
+            found |= {
+                f"{name}_share": f"share of the history (by weight) in the item's {name}",
+                f"{name}_recent": f"the same with a row counting {FADE} for each row after it",
+                f"{name}_lift": f"log of that share over everybody's share in the item's {name}, smoothed",
+                f"{name}_rows": f"log(1 + rows of the history in the item's {name})",
+                f"{name}_last": f"how much the item's {name} is that of the last item, 0 to 1",
+                f"{name}_spread": f"how many {name} labels the history is spread over (exp of the entropy)",
+                f"{name}_among": f"the item's share of the users of its {name}",
+            }
+        return found
+
+    def compute(self, rows: Rows) -> Floats:
+        """(c, 7 n_columns)."""
+        parts = [self._column(rows, place) for place in range(len(self.learnt["columns"]))]
+        return np.hstack(parts) if parts else np.zeros((len(rows.item), 0), np.float32)
+
+    def _column(self, rows: Rows, place: int) -> Floats:
+        labels, shares = self.learnt[f"{place}.labels"], self.learnt[f"{place}.shares"]
+        of_item = labels[rows.item]
+        plain, weighted = np.ones(len(rows.row_age)), rows.row_weight
+        count, taste, recent = (_profile(rows, labels, w) for w in (plain, weighted, weighted * FADE**rows.row_age))
+        last = np.where((rows.last_item >= 0)[:, None], labels[rows.last_item.clip(min=0)], np.nan)
+        share, faded = (_of(_normed(profile), of_item, rows.query) for profile in (taste, recent))
+        usual = of_item @ shares
+        normed = np.nan_to_num(_normed(taste))
+        entropy = -(normed * np.log(normed, out=np.zeros_like(normed), where=normed > 0)).sum(axis=1)
+        silent = np.isnan(share)
+        return columns(
+            share,
+            faded,
+            np.where(silent, np.nan, np.log((np.nan_to_num(share) + 0.05 * usual + 1e-6) / (1.05 * usual + 1e-6))),
+            np.log1p(_of(count, of_item, rows.query)),
+            _of(last, of_item, rows.query),
+            np.exp(entropy)[rows.query],
+            self.learnt[f"{place}.among"][rows.item],
+        )
+
+
+def label_columns(features: Any) -> list[str]:
+    """The columns of labels among the features: words that several rows share."""
+    chosen = [part["params"]["columns"] for part in suggested(features) if part["encoder"] == "attributes"]
+    return [name for name in (chosen[0] if chosen else []) if features[name].dtype.kind in "OUS"][:MOST_COLUMNS]
+
+
+def label_shares(column: NDArray[Any]) -> Floats:
+    """(n, n_labels) the share of each label in each cell: `a|b` is half a, half b. Empty cells are rows of zeros."""
+    cells = words_of(column)
+    pairs = [(row, label.strip()) for row, cell in enumerate(cells) for label in set(cell.split(SEPARATOR))]
+    kept = [(row, label) for row, label in pairs if label]
+    if not kept:
+        return np.zeros((len(cells), 1), np.float32)
+    labels, number = np.unique([label for _, label in kept], return_inverse=True)
+    row = np.array([row for row, _ in kept])
+    frequent = np.argsort(-np.bincount(number), kind="stable")[:MOST_LABELS]
+    matrix = csr_matrix((np.ones(len(row), np.float32), (row, number)), shape=(len(cells), len(labels)))
+    dense: Floats = matrix[:, np.sort(frequent)].toarray()
+    return np.asarray(dense / dense.sum(axis=1, keepdims=True).clip(min=1), np.float32)
+
+
+def _profile(rows: Rows, labels: Floats, weights: NDArray[np.float64]) -> Floats:
+    """(n, n_labels) the labels of the history, each row by its weight."""
+    shape = (len(rows.queries), len(labels))
+    history = csr_matrix((weights.astype(np.float32), rows.queries.items, rows.queries.indptr), shape=shape)
+    return np.asarray(history @ labels, np.float32)
+
+
+def _normed(profile: Floats) -> Floats:
+    """The rows with sum 1; NaN where a history has no label."""
+    return ratio(profile, profile.sum(axis=1, keepdims=True)).astype(np.float32)
+
+
+def _of(profile: NDArray[Any], of_item: Floats, query: NDArray[np.int64]) -> NDArray[np.float64]:
+    """(c,) the part of the query's profile that has the item's labels."""
+    return np.asarray(np.einsum("cl,cl->c", profile[query], of_item), np.float64)
