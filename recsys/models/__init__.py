@@ -28,4 +28,5 @@ MODELS = {
     "sasrec": "recsys.models.sasrec:SASRec",
     "gru4rec": "recsys.models.gru:GRU4Rec",
     "fusion": "recsys.hybrid.fusion:Fusion",
+    "pipeline": "recsys.hybrid.pipeline:Pipeline",
 }

@@ -35,8 +35,16 @@ PARAMS: dict[str, dict[str, Any]] = {
     "sasrec": {"factors": 8, "n_layers": 1, "patience": 0, "epochs": 12, "batch_size": 8, "learning_rate": 0.03},
     "gru4rec": {"factors": 8, "n_layers": 1, "patience": 0, "epochs": 12, "batch_size": 8, "learning_rate": 0.03},
     "fusion": {"parts": [{"model": "item_knn"}, {"model": "popularity"}], "weights": [1.0, 0.25]},
+    "pipeline": {  # the other features count rows, not likes
+        "candidates": [{"model": "item_knn"}, {"model": "popularity"}],
+        "features": ["origins"],
+        "ranker": {"n_trees": 30, "min_leaf": 2, "learning_rate": 0.2},
+        "learn_from": {"size": 0.3},
+    },
 }
 IMPERSONAL = {"popularity", "trending"}
+# made of other models, popularity among them here
+ENSEMBLES = {"fusion", "pipeline"}
 # they learn from how ratings differ: a world of equal weights says nothing
 RATED = {"item_rating_knn", "user_rating_knn"}
 # closed forms without a random start: other numbers for the items give the same scores
@@ -177,7 +185,7 @@ def test_anonymous_query_without_history_gets_no_scores_of_its_own(
     model = make().fit(market)
     row = model.score(ask(market, [-1]))[0]
     # either silence, or the same for everybody
-    impersonal = model.name in IMPERSONAL or model.name == "fusion"
+    impersonal = model.name in IMPERSONAL or model.name in ENSEMBLES
     assert impersonal or np.isnan(row).all()
 
 
@@ -302,7 +310,7 @@ def test_the_catalogue_tells_family_source_and_needs(name: str) -> None:
 
 
 def test_every_model_has_a_search_space_of_its_own_parameters() -> None:
-    for name in sorted(set(MODELS) - {"fusion"}):  # a fusion's are those of its weights
+    for name in sorted(set(MODELS) - ENSEMBLES):  # theirs reach into their parts
         space: dict[str, dict[str, Any]] = yaml.safe_load((SEARCH / f"{name}.yaml").read_text())
         for end in ("low", "high"):
             corner = {key: r["choices"][0] if "choices" in r else r[end] for key, r in space.items()}

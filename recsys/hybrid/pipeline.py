@@ -1,0 +1,266 @@
+"""Pipeline: candidates of several models, described by features, put in order by a ranker, rearranged by rules."""
+
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recsys.data.dataset import Dataset
+from recsys.data.parameters import check_whole
+from recsys.data.queries import Queries
+from recsys.data.recommendations import Recommendations
+from recsys.hybrid.candidates import Candidates, check_sources, gather
+from recsys.hybrid.features.base import Floats, Past, Rows
+from recsys.hybrid.features.builder import Features
+from recsys.hybrid.learning import Lesson, learn
+from recsys.hybrid.ranker import Ranker
+from recsys.hybrid.slices import moments_of
+from recsys.hybrid.stations import ranker_of, rerankers_of, slice_of, sources_of
+from recsys.models.base import Family, Recommender, State, Watch, check_items, training_likes
+from recsys.rerank.base import Reranker
+
+SAMPLE = 300
+"""Users of the data set, at most, for whom every source must name something, all in all."""
+SECOND = np.timedelta64(1, "s")
+
+
+@dataclass
+class Pipeline(Recommender):
+    """score(query, item) = ranker(features of the pair), for the items that some source names; NaN for all others.
+
+    candidates: the sources, `{"model": name in MODELS, "params": {...}, "m": 100}`, whose m best unseen items are
+    united; m 0 switches one off. features: the groups of recsys.hybrid.features, as a list, or as group -> true or
+    false where those not named are on (None: all for which the data set has columns). ranker: parameters of `Ranker`,
+    None for the sum of reciprocal ranks instead. learn_from: parameters of `Slice`: which later rows the ranker learns
+    from. rerankers: `{"name": name in RERANKERS, "params": {...}}`, applied in their order to the `pool` best, which
+    are then all that is shown. queries: users of the slice, at most, that the ranker learns from (drawn by the seed).
+
+    Fitting: the sources are fitted on the rows before the slice, the ranker learns from the likes in the slice that
+    were new to their users, the heavier ones first; then the sources and features are fitted again on everything. What
+    a query's history holds is read when it is asked, so it may have grown since; so may `context`, whose column `time`
+    is the moment of the request.
+
+    A data set so small that its slice has nothing to learn from leaves the order to the reciprocal ranks; `unranked`
+    then says why. Cost of a query: the lists of the sources, some 100 features and all trees for each candidate.
+    """
+
+    name: ClassVar[str] = "pipeline"
+    family: ClassVar[Family] = "ensemble"
+    source: ClassVar[str] = "Covington, Adams & Sargin 2016; Burges 2010"
+    needs: ClassVar[tuple[str, ...]] = ("train",)
+
+    candidates: list[dict[str, Any]]
+    features: list[str] | dict[str, bool] | None = None
+    ranker: dict[str, Any] | None = field(default_factory=dict)
+    learn_from: dict[str, Any] = field(default_factory=dict)
+    rerankers: list[dict[str, Any]] = field(default_factory=list)
+    pool: int = 50
+    queries: int = 2_000
+    seed: int = 0
+
+    _models: list[Recommender] = field(default_factory=list, init=False, repr=False, compare=False)
+    _built: Features | None = field(default=None, init=False, repr=False, compare=False)
+    _ranker: Ranker | None = field(default=None, init=False, repr=False, compare=False)
+    _rerankers: list[Reranker] = field(default_factory=list, init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        self._sources, self.origins = sources_of(self.candidates)
+        self._slice = slice_of(self.learn_from)
+        ranker_of(self.ranker)
+        rerankers_of(self.rerankers)
+        if not Features(self.features).groups and self.ranker is not None:
+            raise ValueError("every group of features is off: the ranker has nothing to read; set `ranker: null`")
+        check_whole("pool", self.pool, 1)
+        check_whole("queries", self.queries, 1)
+        check_whole("seed", self.seed, 0)
+
+    def _fit(self, dataset: Dataset, watch: Watch | None) -> None:
+        training_likes(dataset, "binary")
+        lesson = self._lesson(dataset)
+        self._models = [source.create().fit(dataset) for source in self._sources]
+        self._check_sources(dataset)
+        cutoff = dataset.interactions.time[-1].astype("datetime64[s]") + SECOND
+        self._ranker, self._built = lesson.ranker, None
+        if self._ranker is not None:
+            self._built = Features(self.features).fit(Past(dataset=dataset, cutoff=cutoff, origins=self.origins))
+            self._check_features()
+        self._rerankers = [reranker.fit(dataset) for reranker in rerankers_of(self.rerankers)]
+        self._learnt = {
+            "cutoff": np.array([cutoff.astype(np.int64)]),
+            "touched": dataset.interactions.item_users > 0,
+            "unranked": np.array([lesson.unranked], np.str_),
+        }
+
+    def score(self, queries: Queries) -> NDArray[np.float32]:
+        """(n, n_items) the ranker's scores; NaN for what is seen or named by no source."""
+        items, scores = self._lists(queries)
+        dense = np.full((len(queries), self._n_items), np.nan, np.float32)
+        row, place = np.nonzero(items >= 0)
+        dense[row, items[row, place]] = scores[row, place]
+        return dense
+
+    @property
+    def searches(self) -> bool:
+        """True: nothing is computed for items that no source names."""
+        return True
+
+    def nearest(self, queries: Queries, m: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        """(n, m) the best unseen items, best first, and their scores; -1 and NaN where there are no more."""
+        items, scores = self._lists(queries)
+        missing = max(0, m - items.shape[1])
+        items = np.pad(items[:, :m], ((0, 0), (0, missing)), constant_values=-1)
+        return items, np.pad(scores[:, :m], ((0, 0), (0, missing)), constant_values=np.nan)
+
+    def named(self, queries: Queries) -> Candidates:
+        """The candidates of the queries, with their origins."""
+        self.state()
+        check_items(queries, self._n_items)
+        depths = [source.m for source in self._sources]
+        return gather(self._models, depths, queries, origins=self.origins, touched=self._own["touched"])
+
+    def described(self, queries: Queries, candidates: Candidates) -> Floats:
+        """(c, n_features) what the ranker reads of the candidates; the names are those of `feature_table`."""
+        if self._built is None:
+            raise ValueError(f"this pipeline has no ranker: {self.unranked or 'it was made without one'}")
+        return self._built.compute(Rows(queries=queries, candidates=candidates, moments=self._moments(queries)))
+
+    def feature_table(self) -> dict[str, tuple[str, str]]:
+        """Feature -> (its group, what it says), in the order of the columns; empty without a ranker."""
+        self.state()
+        return {} if self._built is None else self._built.table()
+
+    @property
+    def trees(self) -> Ranker | None:
+        """The fitted ranker, None without one."""
+        return self._ranker
+
+    @property
+    def unranked(self) -> str:
+        """Why there is no ranker although one was asked for; "" when there is one, or none was asked for."""
+        return str(self.state()["unranked"][0])
+
+    def state(self) -> State:
+        """The states of the stations; names begin with the station, and its number where there are several."""
+        found = dict(self._own)
+        stations = {f"candidates.{number}": model.state() for number, model in enumerate(self._models)}
+        stations |= {f"rerankers.{number}": reranker.state() for number, reranker in enumerate(self._rerankers)}
+        if self._ranker is not None and self._built is not None:
+            stations |= {"features": self._built.state(), "ranker": self._ranker.state()}
+        for station, state in stations.items():
+            found |= {f"{station}.{name}": array for name, array in state.items()}
+        return found
+
+    def restore(self, state: State) -> Self:
+        """Take back what `state` gave; returns self."""
+        parts = self._parts(state)
+        own = parts[""]
+        shapes = {name: array.ndim for name, array in own.items()}
+        if shapes != {"cutoff": 1, "touched": 1, "unranked": 1}:
+            raise ValueError(f"the state of {self.name!r} holds the vectors cutoff, touched and unranked, got {shapes}")
+        self._models = [s.create().restore(parts[f"candidates.{i}"]) for i, s in enumerate(self._sources)]
+        rerankers = rerankers_of(self.rerankers)
+        self._rerankers = [r.restore(parts[f"rerankers.{i}"]) for i, r in enumerate(rerankers)]
+        self._ranker, self._built = None, None
+        if self.ranker is not None and not str(own["unranked"][0]):
+            ranker = ranker_of(self.ranker)
+            assert ranker is not None, "there are parameters for one"
+            self._ranker = ranker.restore(parts["ranker"])
+            self._built = Features(self.features).restore(parts["features"])
+            self._check_features()
+        self._learnt = own
+        return self
+
+    def _parts(self, state: State) -> dict[str, State]:
+        """The state cut by station; a name that belongs to none is refused."""
+        names = ["", "features", "ranker"]
+        for station, n in (("candidates", len(self._sources)), ("rerankers", len(self.rerankers))):
+            names += [f"{station}.{number}" for number in range(n)]
+        parts: dict[str, State] = {name: {} for name in names}
+        for key, array in state.items():
+            station = next((name for name in names[1:] if key.startswith(f"{name}.")), "")
+            if not station and "." in key:
+                raise ValueError(f"{key!r} names no array of a station of this pipeline: {', '.join(names[1:])}")
+            parts[station][key.removeprefix(f"{station}.") if station else key] = array
+        return parts
+
+    @property
+    def _own(self) -> State:
+        return Recommender.state(self)
+
+    @property
+    def _n_items(self) -> int:
+        return len(self._own["touched"])
+
+    def _lesson(self, dataset: Dataset) -> Lesson:
+        ranker = ranker_of(self.ranker)
+        if ranker is None:
+            return Lesson(ranker=None, unranked="")
+        return learn(
+            ranker,
+            dataset,
+            sources=self._sources,
+            origins=self.origins,
+            features=Features(self.features),
+            cut=self._slice,
+            queries=self.queries,
+            seed=self.seed,
+        )
+
+    def _check_sources(self, dataset: Dataset) -> None:
+        """Refuse a source that is silent for a sample of users who have something left to see."""
+        rows = dataset.interactions
+        users = np.flatnonzero(np.diff(rows.csr().indptr) < rows.n_items)
+        drawn = np.random.default_rng(self.seed).permutation(users)[:SAMPLE]
+        queries = Queries.of(rows, np.sort(drawn))
+        depths = [source.m for source in self._sources]
+        named = gather(self._models, depths, queries, origins=self.origins, touched=rows.item_users > 0)
+        check_sources(named, dataset.name)
+
+    def _check_features(self) -> None:
+        """Refuse a ranker that was fitted on other features than those that are computed."""
+        assert self._ranker is not None, "asked only with a ranker"
+        assert self._built is not None, "asked only with features"
+        learnt, computed = self._ranker.names, self._built.names
+        if learnt != computed:
+            strange = sorted(set(learnt) ^ set(computed)) or [
+                a for a, b in zip(learnt, computed, strict=True) if a != b
+            ]
+            raise ValueError(
+                f"the ranker was fitted on {len(learnt)} features, {len(computed)} are computed, and they differ in "
+                f"{', '.join(strange[:5])}; fit the pipeline again with these sources and groups of features"
+            )
+
+    def _moments(self, queries: Queries) -> NDArray[np.datetime64]:
+        """(n,) when each query is asked: its context's `time`, or else just after all that is known."""
+        cutoff = self._own["cutoff"][0].astype("datetime64[s]")
+        usual = moments_of(cutoff, queries.indptr, queries.times, by=self._slice.by)
+        if "time" not in queries.context:
+            return usual
+        asked = np.asarray(queries.context["time"]).astype("datetime64[s]")
+        ended = moments_of(np.datetime64(0, "s"), queries.indptr, queries.times, by="last")
+        # an event of the very second of the request has been seen by whoever sends it along
+        return np.where(np.isnat(asked), usual, np.where(asked + SECOND == ended, ended, asked))
+
+    def _lists(self, queries: Queries) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        """(n, most candidates of a query) items and scores, best first, -1 and NaN at the end."""
+        candidates = self.named(queries)
+        scores = candidates.fused
+        if self._ranker is not None:
+            scores = self._ranker.score(self.described(queries, candidates))
+        # calibrated chances tie: what the sources agree on goes first, then the lower number
+        order = np.lexsort((candidates.items, -candidates.fused, -scores, candidates.query))
+        size = np.diff(candidates.indptr)
+        place = np.arange(len(order)) - candidates.indptr[:-1][candidates.query]
+        shape = (len(queries), max(1, int(size.max(initial=0))))
+        items, best = np.full(shape, -1, np.int32), np.full(shape, np.nan, np.float32)
+        items[candidates.query, place] = candidates.items[order]
+        best[candidates.query, place] = scores[order]
+        if not self._rerankers:
+            return items, best
+        lists = Recommendations(
+            queries=queries, items=items[:, : self.pool], scores=best[:, : self.pool], model=self.name
+        )
+        for reranker in self._rerankers:
+            lists = reranker.rerank(lists, self.pool)
+        return lists.items, lists.scores
