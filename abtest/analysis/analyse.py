@@ -9,9 +9,10 @@ from datetime import datetime
 import ibis.expr.types as ir
 
 from abtest.analysis import health, readout, tables, validity
+from abtest.analysis.blocks import reduce_blocks
 from abtest.analysis.cumulative import calendar, cumulative
-from abtest.analysis.engine import Source, check_columns, opened
-from abtest.analysis.found import gather
+from abtest.analysis.engine import Source, arrow, check_columns, opened
+from abtest.analysis.found import Found, gather
 from abtest.analysis.looks import SPENDING
 from abtest.analysis.measures import adds_up, attributes, measure_of, needs, without_covariate
 from abtest.analysis.metrics import CONTEXT, choose
@@ -93,20 +94,40 @@ def analyse_units(
     """
     chosen, scope = prepared(experiment, metrics), scope_of(experiment, as_of)
     segments = experiment.analysis.segments
-    with opened({"units": units}) as (table,):
-        table = table if variant == "variant" else tables.named(table, variant)
-        tables.check(table, chosen, segments)
-        rows = tables.as_units(table, chosen, segments)
-        found = gather(chosen, rows, segments, level, scope.variants, faulty=tables.faulty(rows, chosen))
-        if found.reduced.faults:
-            tables.refuse(rows, chosen)
-        holes: dict[str, int] = {}
-        if found.reduced.holes:
-            rows, holes = fill_attributes(rows)
-            found = gather(chosen, rows, segments, level, scope.variants)
+    tables.check_metrics(chosen)
+    units, holes = arrow(units), dict[str, int]()
+    found = _at_once(chosen, units, segments, scope.variants, variant)
+    if found is None:
+        with opened({"units": units}) as (table,):
+            table = table if variant == "variant" else tables.named(table, variant)
+            found, holes = _by_queries(chosen, table, segments, level, scope.variants)
     log = replace(health.of_units(found.reduced), holes=holes)
     found = found.only(scope.variants)
     return readout.build(experiment, found, as_of=as_of, level=level, srm_alpha=srm_alpha, log=log)
+
+
+def _at_once(
+    metrics: Sequence[Metric], units: Source, segments: Sequence[str], variants: Sequence[str], variant: str
+) -> Found | None:
+    """What a table of units says where it can be read in one go; None where an engine must be asked."""
+    asks_more = segments or any(m.kind == "quantile" or m.cap_quantile is not None for m in metrics)
+    reduced = None if asks_more else reduce_blocks(metrics, units, variants, variant)
+    return None if reduced is None else Found(metrics=tuple(metrics), reduced=reduced)
+
+
+def _by_queries(
+    metrics: Sequence[Metric], table: ir.Table, segments: Sequence[str], level: float, variants: Sequence[str]
+) -> tuple[Found, dict[str, int]]:
+    """What the engine says of a table of units, and of how many of them each covariate is not known."""
+    tables.check_columns_of(table, metrics, segments)
+    rows = tables.as_units(table, metrics, segments)
+    found = gather(metrics, rows, segments, level, variants, faulty=tables.faulty(rows, metrics))
+    if found.reduced.faults:
+        tables.refuse(rows, metrics)
+    if not found.reduced.holes:
+        return found, {}
+    rows, holes = fill_attributes(rows)
+    return gather(metrics, rows, segments, level, variants), holes
 
 
 def _events(metrics: Sequence[Metric], done: ir.Table, scope: Scope, units: ir.Table) -> dict[str, ir.Table]:

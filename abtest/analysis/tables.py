@@ -33,8 +33,8 @@ def variants_of(source: Source, variant: str) -> tuple[str, ...]:
     return tuple(names)
 
 
-def check(table: ir.Table, metrics: Sequence[Metric], segments: Sequence[str]) -> None:
-    """Refuse a table that lacks what the metrics need, and metrics that need times, which such a table has not."""
+def check_metrics(metrics: Sequence[Metric]) -> None:
+    """Refuse metrics that need times, which a table of units has not."""
     for metric in metrics:
         timed = [name for name in ("window", "day", "covariate_days") if getattr(metric, name) is not None]
         timed += (["where"] if metric.where else []) + (["per"] if metric.per == "event" else [])
@@ -43,6 +43,10 @@ def check(table: ir.Table, metrics: Sequence[Metric], segments: Sequence[str]) -
                 f"metric {metric.name}: {timed[0]} needs events with times, and the table has one row per unit; "
                 "compute the column first and name it as numerator or covariate"
             )
+
+
+def check_columns_of(table: ir.Table, metrics: Sequence[Metric], segments: Sequence[str]) -> None:
+    """Refuse a table that lacks what the metrics need."""
     numbers = dict.fromkeys([*(measure.name for measure in needs(metrics)), *attributes(metrics)], "number")
     check_columns(table, "units", {"variant": "text", **numbers})
     check_columns(table, "units", dict.fromkeys(segments, "any"))
