@@ -28,5 +28,6 @@ MODELS = {
     "sasrec": "recsys.models.sasrec:SASRec",
     "gru4rec": "recsys.models.gru:GRU4Rec",
     "fusion": "recsys.hybrid.fusion:Fusion",
+    "progressive": "recsys.hybrid.cold:Progressive",
     "pipeline": "recsys.hybrid.pipeline:Pipeline",
 }
