@@ -28,7 +28,7 @@ class Slice:
     """
 
     by: By = "time"
-    size: float = 0.15
+    size: float = 0.2
     days: float | None = None
     rows: int = 1
     ask: Ask = "cutoff"
