@@ -5,10 +5,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
+import duckdb
 import ibis
 import ibis.expr.datatypes as dt
 import ibis.expr.types as ir
 import pyarrow as pa
+from ibis.backends import BaseBackend
 from ibis.backends.duckdb import Backend
 
 
@@ -22,7 +24,8 @@ class Frame(Protocol):
 Source: TypeAlias = pa.Table | ir.Table | str | Path | Frame
 """An Arrow table, a polars or pandas frame, an Ibis table, a CSV or Parquet file, a folder of Parquet (the lake)."""
 
-
+UNITS = 20
+"""The number of units, as a power of two, up to which DuckDB keeps their groups in an array."""
 KINDS: Mapping[str, Callable[[dt.DataType], bool]] = {
     "text": lambda kind: kind.is_string(),
     "time": lambda kind: kind.is_timestamp(),
@@ -38,16 +41,45 @@ def opened(sources: Mapping[str, Source]) -> Iterator[list[ir.Table]]:
     sources = {name: arrow(source) for name, source in sources.items()}
     foreign = [isinstance(source, ir.Table) for source in sources.values()]
     if all(foreign):
-        yield [_nullable(source) for source in sources.values()]
+        tables = [_nullable(source) for source in sources.values()]
+        with _advised(tables[0].get_backend()):
+            yield tables
         return
     if any(foreign):
         raise ValueError(f"{' and '.join(sources)} must all be Ibis tables or none of them: one engine joins them")
     connection = ibis.duckdb.connect()
     try:
         connection.settings["enable_progress_bar"] = False  # it would write over the terminal
-        yield [_attach(connection, name, source) for name, source in sources.items()]
+        with _advised(connection):
+            yield [_attach(connection, name, source) for name, source in sources.items()]
     finally:
         connection.disconnect()
+
+
+@contextmanager
+def _advised(backend: BaseBackend) -> Iterator[None]:
+    """What DuckDB cannot guess of these queries, told until the block ends; other engines are left alone.
+
+    Units have numbers without gaps, so groups of them are an array, not a hash table. And joins keep the units in
+    memory, as they are written, not the events: their filters make the events look fewer than they are.
+    """
+    if not isinstance(backend, Backend):
+        yield
+        return
+    before = {name: backend.settings[name] for name in ("perfect_ht_threshold", "disabled_optimizers")}
+    disabled = ",".join(filter(None, [str(before["disabled_optimizers"] or ""), "build_side_probe_side"]))
+    advice = {"perfect_ht_threshold": UNITS, "disabled_optimizers": disabled}
+    try:
+        for name, value in advice.items():
+            backend.con.execute(f"SET {name} = '{value}'")
+    except duckdb.InvalidInputException:  # the settings are locked: slower, and as right
+        yield
+        return
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            backend.con.execute(f"SET {name} = '{value or ''}'")
 
 
 def arrow(source: Source) -> Source:

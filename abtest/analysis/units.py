@@ -31,11 +31,9 @@ class Scope:
 
     def within(self, at: ir.TimestampColumn, before: float = 0.0) -> ir.BooleanColumn:
         """Whether a time belongs, or lies in the days `before` the start."""
-        inside = at <= self.as_of
+        inside = at <= self.as_of if self.ends is None or self.ends > self.as_of else at < self.ends
         if self.starts is not None:
             inside &= at >= self.starts - timedelta(days=before)
-        if self.ends is not None:
-            inside &= at < self.ends
         return inside
 
 
@@ -181,11 +179,7 @@ def _outcomes_by_unit(outcomes: ir.Table, wanted: Sequence[Measure], scope: Scop
 
 def _of_units(outcomes: ir.Table, wanted: Sequence[Measure], scope: Scope, units: ir.Table, *columns: str) -> ir.Table:
     """The measured outcomes of exposed units, with these columns of their unit."""
-    rows = _traced(outcomes.filter(_of_kinds(outcomes, wanted)), units, *columns)
-    # beside a column of the unit, so that the engine filters after the join: each filter before it makes the events
-    # look fewer than they are, and then they, not the units, are made the side that is kept in memory
-    timely = scope.within(rows["at"], _past(wanted))
-    return rows.filter((timely & readable(rows, wanted)) | (rows.number < 0))
+    return _traced(outcomes.filter(measured(outcomes, wanted, scope), readable(outcomes, wanted)), units, *columns)
 
 
 def _in_time(rows: ir.Table, wanted: Sequence[Measure]) -> ir.BooleanColumn:

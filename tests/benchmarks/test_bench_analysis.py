@@ -276,6 +276,6 @@ def test_ten_million_events_and_a_million_exposures(events: tuple[pa.Table, pa.T
     found, peer = ours(), TEA_EVENTS.analyze(per_user(shown, done), control="control")
     for comparison in found.effects[:2]:
         assert comparison.effect.p_value == pytest.approx(peer[comparison.metric.name].pvalue, rel=1e-6)
-    # wanted: 1.5 times as fast as tea-tasting, 1.2 times the better of the two by hand; these are what stands today
-    assert seconds["ours"] <= 1.4 * seconds["tea"]
-    assert seconds["ours"] <= 1.7 * min(seconds["by_hand"], seconds["by_polars"])
+    assert seconds["ours"] <= 1.2 * min(seconds["by_hand"], seconds["by_polars"])
+    # wanted: 1.5 times as fast as tea-tasting; this limit is what stands today
+    assert seconds["ours"] <= seconds["tea"]
