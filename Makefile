@@ -36,7 +36,7 @@ dashboard: $(READY) ## open the dashboard on 127.0.0.1:8501
 	$(BIN)/bakeoff dashboard
 
 MODEL ?= demo
-serve: $(READY) ## answer recommendations of the champion (MODEL=demo) on 127.0.0.1:8000
+serve: $(READY) ## assign, recommend and log over HTTP (MODEL=demo) on 127.0.0.1:8000
 	$(BIN)/bakeoff serve $(MODEL)
 
 mlflow: $(READY) ## open MLflow on 127.0.0.1:5000

@@ -1,8 +1,10 @@
-"""Ramping an experiment up and stopping it: kept in its definition, with who did it and why among its notes."""
+"""Ramping an experiment up and stopping it: kept in its definition, with who did it and why in its audit and notes."""
 
 from dataclasses import replace
 from datetime import datetime
 
+from abtest.service.ports import Change
+from experiments.audit import Audit
 from experiments.home import Home
 from experiments.notes import Note, Notes
 from experiments.store import Definition, ExperimentStore
@@ -38,6 +40,17 @@ def ramp(home: Home, key: str, traffic: float, *, at: datetime, by: str) -> Defi
             f"experiment {key!r} has {before:.3g} of the traffic already, asked for {traffic:.3g}: traffic only grows, "
             "for less would throw out units that are counted; stop the experiment instead"
         )
+    Audit(home).add(
+        Change(
+            at=at,
+            by=by,
+            experiment=key,
+            action="ramp",
+            before={"traffic": before},
+            after={"traffic": traffic},
+            why="by hand",
+        )
+    )
     ramped = replace(definition, experiment=replace(definition.experiment, traffic=traffic))
     store.save(ramped)
     Notes(home).add(key, Note(at=at, by=by, text=f"Ramped from {before:.3g} to {traffic:.3g} of the traffic."))
@@ -53,6 +66,17 @@ def stop(home: Home, key: str, *, at: datetime, by: str, reason: str) -> Definit
         raise NotStoppedError(f"experiment {key!r} is {status} already: there is nothing to stop")
     if not reason.strip():
         raise ValueError("stopping needs a reason, got none; it is kept among the notes")
+    Audit(home).add(
+        Change(
+            at=at,
+            by=by,
+            experiment=key,
+            action="stop",
+            before={"status": status},
+            after={"status": "stopped"},
+            why=reason.strip(),
+        )
+    )
     Notes(home).add(key, Note(at=at, by=by, text=f"Stopped: {reason.strip()}"))
     stopped = replace(definition, experiment=replace(definition.experiment, status="stopped"))
     store.save(stopped)

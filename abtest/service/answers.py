@@ -67,7 +67,7 @@ class Answers:
         if asked.expose and key is not None and name is not None:
             exposure = self.new_id()
             logged = await self._expose(exposure, asked, key, name, slate, request_id)
-        why = self.reasons(asked.unit, slate) if asked.reasons and self.reasons is not None else ()
+        why = await self.reasons(asked.unit, slate) if asked.reasons and self.reasons is not None else ()
         return {
             "request_id": request_id,
             "unit": asked.unit,

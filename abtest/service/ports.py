@@ -81,7 +81,7 @@ class Recommend(Protocol):
 class Reasons(Protocol):
     """Why each item may be in a unit's list, one sentence each."""
 
-    def __call__(self, unit: str, slate: Slate) -> Sequence[str]:
+    def __call__(self, unit: str, slate: Slate) -> Awaitable[Sequence[str]]:
         """The sentences, one per item."""
 
 

@@ -1,11 +1,12 @@
 """The verbs that start something and stay: the dashboard, serving, MLflow."""
 
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from experiments.commands.arguments import HomeFolder
+from experiments.commands.arguments import HomeFolder, Settings
 from experiments.commands.terminal import home_at, run_program
 
 commands = typer.Typer()
@@ -24,12 +25,50 @@ def dashboard(
 @commands.command()
 def serve(
     model: Annotated[str, typer.Argument(help="The registered model; `bakeoff models registered` shows them.")],
+    config: Annotated[
+        Path | None, typer.Option(help="A YAML file; the defaults are those of configs/serving.yaml.")
+    ] = None,
+    settings: Settings = None,
+    tokens: Annotated[
+        Path | None,
+        typer.Option(help="A file of name:role:token lines; else $BAKEOFF_TOKENS. Roles: client, operator, admin."),
+    ] = None,
+    home: HomeFolder = None,
+    host: Annotated[
+        str, typer.Option(help="Where to listen; another address than this machine's needs tokens.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Of the host.")] = 8000,
+) -> None:
+    """Assign, recommend and log over HTTP: the model's champion and the variants of its running experiments.
+
+    The document is at /docs. Example: `bakeoff serve demo`, then
+    `curl localhost:8000/v1/recommend -d '{"unit": "u0001", "k": 5}'`
+    """
+    import os
+
+    from abtest.service.security import Tokens
+    from experiments import server
+    from experiments.serving_config import load
+
+    text = tokens.read_text(encoding="utf-8") if tokens else os.environ.get("BAKEOFF_TOKENS", "")
+    known = Tokens.parse(text)
+    if host not in ("127.0.0.1", "localhost", "::1") and not len(known):
+        raise ValueError(
+            f"listening on {host} without tokens would let anybody in; set BAKEOFF_TOKENS or --tokens FILE"
+        )
+    server.run(home_at(home), model, load(config, settings or []), tokens=known, host=host, port=port)
+
+
+@commands.command()
+def serve_model(
+    model: Annotated[str, typer.Argument(help="The registered model; `bakeoff models registered` shows them.")],
     home: HomeFolder = None,
     port: Annotated[int, typer.Option(help="On 127.0.0.1.")] = 8000,
 ) -> None:
-    """Answer recommendations of the model's champion over HTTP, by MLflow's own scoring server.
+    """Answer for the model's champion by MLflow's own scoring server: tables of users in, tables of items out.
 
-    POST /invocations with {"dataframe_records": [{"user": "u0001"}], "params": {"k": 5}}. Example: `bakeoff serve demo`
+    POST /invocations with {"dataframe_records": [{"user": "u0001"}], "params": {"k": 5}}.
+    Example: `bakeoff serve-model demo`
     """
     from experiments.registry import Registry
     from experiments.tracking import Tracker, serve_command

@@ -8,6 +8,7 @@ import pytest
 
 from abtest.assignment.assigner import Assigner
 from abtest.assignment.plan import Plan
+from experiments.audit import Audit
 from experiments.home import Home
 from experiments.lifecycle import NotRampedError, NotStoppedError, ramp, stop
 from experiments.notes import LONGEST, Note, Notes
@@ -49,6 +50,10 @@ def test_stopping_keeps_the_data_and_the_reason(kept: Home) -> None:
     assert stop(kept, "e", at=NOW, by="ada", reason=" wrong prices ").experiment.status == "stopped"
     assert store.record("e").readout == readout("e")
     assert Notes(kept).of("e") == [Note(at=NOW, by="ada", text="Stopped: wrong prices")]
+    (change,) = Audit(kept).of("e")
+    assert (change.by, change.action, change.before, change.after, change.why) == (
+        "ada", "stop", {"status": "running"}, {"status": "stopped"}, "wrong prices",
+    )  # fmt: skip
 
 
 def test_what_is_over_cannot_be_stopped(kept: Home) -> None:

@@ -25,9 +25,9 @@ def free_port() -> int:
 
 @pytest.fixture(scope="module")
 def address(line: tuple[Home, Outcome], tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A running `bakeoff serve` of the finished line's champion, in a shell that activated no environment."""
+    """A running `bakeoff serve-model` of the finished line's champion, in a shell that activated no environment."""
     port, said = free_port(), tmp_path_factory.mktemp("serve") / "said.txt"
-    words = [sys.executable, "-c", COMMAND, "serve", "tiny", "--home", str(line[0].root), "--port", str(port)]
+    words = [sys.executable, "-c", COMMAND, "serve-model", "tiny", "--home", str(line[0].root), "--port", str(port)]
     plain = {**os.environ, "PATH": os.defpath}
     with said.open("wb") as output:
         server = subprocess.Popen(words, stdout=output, stderr=output, env=plain, start_new_session=True)
@@ -72,7 +72,7 @@ def test_a_wrong_question_is_refused_with_json(address: str) -> None:
 
 
 def test_a_model_without_champion_is_refused(line: tuple[Home, Outcome]) -> None:
-    words = [sys.executable, "-c", COMMAND, "serve", "nothing", "--home", str(line[0].root)]
+    words = [sys.executable, "-c", COMMAND, "serve-model", "nothing", "--home", str(line[0].root)]
     ended = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False)
     assert ended.returncode == 2
     assert "nothing" in ended.stderr

@@ -91,6 +91,10 @@ async def made_up(unit: str, k: int, variant: Variant | None) -> Slate:
     )
 
 
+async def because(unit: str, slate: Slate) -> Sequence[str]:
+    return [f"because {item}" for item in slate.items]
+
+
 @dataclass(kw_only=True)
 class World:
     """A running service and what it stands on."""
@@ -129,7 +133,7 @@ def service(
         new_id=lambda: f"id-{next(numbers)}",
         tokens=Tokens.parse(tokens),
         limits=limits or Limits(),
-        reasons=lambda unit, slate: [f"because {item}" for item in slate.items],
+        reasons=because,
         observe=observe,
     )
     with TestClient(app, raise_server_exceptions=False) as client:

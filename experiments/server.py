@@ -1,0 +1,209 @@
+"""The composition root of the service: clock, ids, tokens, log, models and experiments, handed to `create_app`."""
+
+import asyncio
+import logging
+import os
+import sys
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from pathlib import Path
+
+from abtest.events import LOGS
+from abtest.events.log import EventLog
+from abtest.service.app import Application, create_app
+from abtest.service.ports import Clock, Limits, Readiness
+from abtest.service.security import Tokens
+from abtest.service.telemetry import JsonLines, Telemetry, logger, say
+from abtest.types import Outcome
+from bakeoff.catalogue import lookup
+from experiments.administration import StoredBook
+from experiments.home import Home
+from experiments.live import LiveHistories
+from experiments.package import Package
+from experiments.serving import Patience, Serving, SlateCache
+from experiments.serving_config import LogConfig, ServingConfig
+from experiments.shelf import Aliases, Shelf
+from experiments.slots import Breaker, Served, Slots
+
+HOST = "127.0.0.1"
+REPLAYED = 200_000
+"""Outcomes that are read back at the start, at most."""
+
+
+class RegistrySource:
+    """Models from MLflow's registry. MLflow takes seconds to import and nothing of it is on a request's way."""
+
+    def __init__(self, home: Home, model: str) -> None:
+        # a registry that is away must say so soon; MLflow's own patience is minutes
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+        from experiments.registry import Registry
+
+        self._registry, self._model = Registry(home), model
+
+    def aliases(self) -> Aliases:
+        """Which version stands where now."""
+        slots = self._registry.slots(self._model)
+        return Aliases(champion=slots.champion, challenger=slots.challenger, previous=slots.previous)
+
+    def load(self, version: int) -> Package:
+        """The package of a version."""
+        return self._registry.load(self._model, version)
+
+
+@dataclass(kw_only=True, eq=False)
+class Service:
+    """The parts of a running service."""
+
+    app: Application
+    slots: Slots
+    book: StoredBook
+    log: EventLog
+
+    def close(self) -> None:
+        """Release the log and the threads."""
+        self.slots.close()
+        self.log.close()
+
+
+def build(home: Home, model: str, config: ServingConfig, *, tokens: Tokens) -> Service:
+    """The service of one registered model over a home. Without any champion it is a ValueError."""
+    clock = Clock(now=lambda: datetime.now(UTC), ticks=time.perf_counter)
+    log = open_log(home, config.log)
+    live = LiveHistories()
+    slots = Slots(
+        lambda: RegistrySource(home, model),
+        Shelf(home, model),
+        needed=lambda: book.versions(),
+        serve=lambda version, package: Served(
+            version=version,
+            package=package,
+            breaker=Breaker(clock.ticks, config.breaker.failures, config.breaker.seconds),
+            threads=config.threads,
+            waiting=config.waiting,
+        ),
+    )
+    serving = Serving(
+        model,
+        slots,
+        cache=SlateCache(clock.ticks, seconds=config.cache.seconds, users=config.cache.users),
+        live=live,
+        patience=Patience(deadline=config.deadline_ms / 1000, second=config.second_deadline_ms / 1000),
+    )
+    book = StoredBook(home, model, now=clock.now, serves=serving.serves, prepare=serving.prepare)
+    slots.open(config.start_patience_seconds)
+    if slots.current.champion is None:
+        log.close()
+        why = " ".join(slots.problems)
+        raise ValueError(f"{model!r} has no champion to serve; `bakeoff train CONFIG` registers one. {why}".strip())
+    replay(log, live, since=clock.now() - timedelta(hours=config.replay_hours))
+    telemetry = Telemetry()
+    app = create_app(
+        experiments=book,
+        recommender=serving,
+        log=log,
+        readiness=lambda: readiness(model, slots, book),
+        clock=clock,
+        new_id=ids(),
+        tokens=tokens,
+        limits=Limits(**config.limits.model_dump()),
+        reasons=serving.why,
+        observe=serving.observe,
+        telemetry=telemetry,
+        background=[lambda: refreshing(slots, book, config.refresh_seconds)],
+    )
+    telemetry.gauge(
+        "bakeoff_champion", "The version that is champion here.", lambda: float(slots.current.champion or 0)
+    )
+    telemetry.gauge("bakeoff_cached_users", "Users with slates in the cache.", lambda: float(len(serving.cache)))
+    telemetry.gauge(
+        "bakeoff_problems", "What /ready complains of.", lambda: float(len(readiness(model, slots, book).problems))
+    )
+    return Service(app=app, slots=slots, book=book, log=log)
+
+
+def open_log(home: Home, config: LogConfig) -> EventLog:
+    """The event log that the configuration names."""
+    kind: Callable[[str | Path], EventLog] = lookup(LOGS, config.kind, "log")
+    if config.kind == "postgres" and not config.dsn:
+        raise ValueError("log.dsn is empty; give the address of the database, such as ${BAKEOFF_POSTGRES}")
+    return kind(config.dsn if config.kind == "postgres" else home.events)
+
+
+def replay(log: EventLog, live: LiveHistories, *, since: datetime) -> None:
+    """Read back what users did lately, so that a restart forgets nothing of it."""
+    table = log.outcomes(since=since)
+    rows = table.slice(max(len(table) - REPLAYED, 0)).select(["id", "unit", "kind", "item", "at"]).to_pylist()
+    live.add(Outcome(**row) for row in rows)
+
+
+def readiness(model: str, slots: Slots, book: StoredBook) -> Readiness:
+    """Ready as soon as a champion is loaded; everything that is not as it should be is told beside it."""
+    current = slots.current
+    plan = [f"experiments: {book.snapshot.problem}"] if book.snapshot.problem else []
+    return Readiness(
+        ready=current.champion is not None,
+        problems=(*slots.problems, *plan),
+        model=model,
+        champion=current.champion,
+        versions=tuple(sorted(current.served)),
+    )
+
+
+def ids() -> Callable[[], str]:
+    """Ids that are unique for ever: a random prefix for this process, then a number."""
+    prefix, numbers = uuid.uuid4().hex, count(1)
+    return lambda: f"{prefix}-{next(numbers):x}"
+
+
+@asynccontextmanager
+async def refreshing(slots: Slots, book: StoredBook, seconds: float) -> AsyncIterator[None]:
+    """While it is open, aliases and experiments are looked at every so many seconds, in a thread."""
+
+    def look() -> None:
+        for part in (book.refresh, slots.refresh):
+            try:
+                part()
+            except Exception:  # the next look may find it mended
+                say(logging.ERROR, "refresh failed", trace=True)
+
+    async def again_and_again() -> None:
+        while True:
+            await asyncio.sleep(seconds)
+            await asyncio.to_thread(look)
+
+    task = asyncio.create_task(again_and_again())
+    try:
+        yield
+    finally:
+        task.cancel()
+
+
+def log_as_json(level: int = logging.INFO) -> None:
+    """Log lines of the service as JSON on the standard error stream."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonLines())
+    logger.handlers[:] = [handler]
+    logger.propagate = False
+    logger.setLevel(level)
+
+
+def run(home: Home, model: str, config: ServingConfig, *, tokens: Tokens, host: str = HOST, port: int = 8000) -> None:
+    """Serve until a signal ends it; what was taken in by then is kept and answered first."""
+    import uvicorn
+
+    log_as_json()
+    service = build(home, model, config, tokens=tokens)
+    try:
+        say(logging.INFO, "serving", model=model, champion=service.slots.current.champion, host=host, port=port)
+        uvicorn.run(
+            service.app, host=host, port=port, access_log=False, log_level="warning", server_header=False,
+            timeout_graceful_shutdown=10,
+        )  # fmt: skip
+    finally:
+        service.close()

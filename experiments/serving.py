@@ -1,0 +1,189 @@
+"""Serving: a slate for a unit by the version that its variant names, in time, whatever a model does."""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from abtest.service.ports import Slate, Why
+from abtest.service.problems import Problem, unavailable
+from abtest.types import Experiment, Exposure, Outcome, Variant
+from experiments.live import LiveHistories, Seen
+from experiments.reasons import reasons
+from experiments.slots import Current, Served, Slots
+from recsys.data.recommendations import Recommendations
+
+
+@dataclass(frozen=True, kw_only=True)
+class Patience:
+    """How long to wait. deadline: seconds for the model that was asked; second: for the champion, when it stands in;
+    reasons: for the sentences why."""
+
+    deadline: float = 0.05
+    second: float = 0.025
+    reasons: float = 0.5
+
+
+class SlateCache:
+    """The slates of the users seen last, for some seconds, forgotten when a user does something. For one thread."""
+
+    def __init__(self, ticks: Callable[[], float], *, seconds: float, users: int) -> None:
+        self._ticks, self._seconds, self._users = ticks, seconds, users
+        self._of: OrderedDict[str, dict[tuple[int, int], tuple[float, Slate]]] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._of)
+
+    def get(self, unit: str, version: int, k: int) -> Slate | None:
+        """The slate, if it is kept and not too old."""
+        found = self._of.get(unit)
+        entry = None if found is None else found.get((version, k))
+        return None if entry is None or entry[0] < self._ticks() else entry[1]
+
+    def page(self, unit: str) -> dict[tuple[int, int], tuple[float, Slate]]:
+        """Where to write a unit's slates, taken before they are made: a page forgotten meanwhile is read by nobody."""
+        page = self._of.setdefault(unit, {})
+        self._of.move_to_end(unit)
+        if len(self._of) > self._users:
+            self._of.popitem(last=False)
+        return page
+
+    def write(self, page: dict[tuple[int, int], tuple[float, Slate]], k: int, slate: Slate) -> None:
+        """Keep a slate on its unit's page."""
+        if self._seconds > 0 and slate.version is not None:
+            page[slate.version, k] = (self._ticks() + self._seconds, replace(slate, cached=True))
+
+    def forget(self, unit: str) -> None:
+        """Forget a unit's slates."""
+        self._of.pop(unit, None)
+
+
+class Serving:
+    """Fills slates: the version of the variant, else the champion, else what is popular; each step says why.
+
+    Call it in the event loop; models answer in threads of their own. `observe` takes what users did: it ends up in
+    their histories at once, and their cached slates are forgotten.
+    """
+
+    def __init__(
+        self, model: str, slots: Slots, *, cache: SlateCache, live: LiveHistories, patience: Patience
+    ) -> None:  # fmt: skip
+        self.model = model
+        self.slots = slots
+        self.cache = cache
+        self.live = live
+        self.patience = patience
+
+    async def __call__(self, unit: str, k: int, variant: Variant | None) -> Slate:
+        """The slate of a unit."""
+        current = self.slots.current
+        wanted = self._wanted(current, variant)
+        if (kept := self.cache.get(unit, wanted, k)) is not None:
+            return kept
+        page, live = self.cache.page(unit), self.live.of(unit)
+        slate = await self._filled(current, wanted, unit, k, live)
+        if not slate.fallback:
+            self.cache.write(page, k, slate)
+        return slate
+
+    async def why(self, unit: str, slate: Slate) -> Sequence[str]:
+        """A sentence for each item; empty ones when finding them takes too long."""
+        served = self.slots.current.served.get(slate.version or 0)
+        if served is not None:
+            loop = asyncio.get_running_loop()
+            found = loop.run_in_executor(None, reasons, served.package, unit, slate.items)
+            try:
+                return await asyncio.wait_for(found, self.patience.reasons)
+            except Exception:  # a sentence is no reason to lose the slate
+                pass
+        return ("",) * len(slate.items)
+
+    def observe(self, events: Sequence[Exposure | Outcome]) -> None:
+        """Take up what users did."""
+        for unit in self.live.add(events):
+            self.cache.forget(unit)
+
+    def serves(self, experiment: Experiment) -> bool:
+        """Whether every variant names a version of this model."""
+        return all(
+            isinstance(variant.payload.get("version"), int) and variant.payload.get("model", self.model) == self.model
+            for variant in experiment.variants
+        )
+
+    def prepare(self, experiment: Experiment) -> None:
+        """Load every version that the experiment names; a ValueError says which cannot be."""
+        if not self.serves(experiment):
+            raise ValueError(f"every variant must name a version of {self.model!r}, as in payload: {{version: 2}}")
+        for variant in experiment.variants:
+            self.slots.ensure(int(variant.payload["version"]))
+
+    def _wanted(self, current: Current, variant: Variant | None) -> int:
+        if not current.served or current.champion is None:
+            raise unavailable(f"no version of {self.model!r} is loaded", "GET /ready tells why", 5)
+        if variant is None:
+            return current.champion
+        payload = variant.payload
+        if payload.get("model", self.model) != self.model or not isinstance(payload.get("version"), int):
+            raise Problem(
+                422, "other_model", f"variant {variant.name!r} names no version of {self.model!r}",
+                "ask the service of that model, or leave the experiment out",
+            )  # fmt: skip
+        return int(payload["version"])
+
+    async def _filled(self, current: Current, wanted: int, unit: str, k: int, live: tuple[Seen, ...]) -> Slate:
+        answer = await self._asked(current.served.get(wanted), unit, k, live, self.patience.deadline)
+        if not isinstance(answer, str):
+            return _slate(self.model, current.served[wanted], answer)
+        why: Why = answer
+        assert current.champion is not None, "checked when the version was chosen"
+        if current.champion != wanted:
+            champion = current.served.get(current.champion)
+            second = await self._asked(champion, unit, k, live, self.patience.second)
+            if champion is not None and not isinstance(second, str):
+                return replace(_slate(self.model, champion, second), fallback="champion", why=why)
+        stand_in = current.served.get(wanted) or current.served.get(current.champion)
+        stand_in = stand_in or next(iter(current.served.values()))
+        items = stand_in.popularity(unit, k, live)
+        return Slate(
+            items=tuple(stand_in.package.items.ids[items].tolist()),
+            scores=(float("nan"),) * len(items),
+            titles=tuple(stand_in.package.titles[items].tolist()),
+            model=self.model,
+            version=stand_in.version,
+            fallback="popularity",
+            why=why,
+        )
+
+    async def _asked(
+        self, served: Served | None, unit: str, k: int, live: tuple[Seen, ...], seconds: float
+    ) -> Recommendations | Why:
+        """The version's list, or why there is none."""
+        if served is None:
+            return "missing"
+        future = served.submit(unit, k, live) if served.breaker.allows() else None
+        if future is None:
+            return "busy"
+        try:
+            lists = await asyncio.wait_for(asyncio.wrap_future(future), seconds)
+        except TimeoutError:
+            if future.cancelled():  # its turn never came: that is load, not a fault of the model
+                return "busy"
+            served.breaker.told(good=False)
+            return "deadline"
+        except Exception:
+            served.breaker.told(good=False)
+            return "error"
+        served.breaker.told(good=True)
+        return lists
+
+
+def _slate(model: str, served: Served, lists: Recommendations) -> Slate:
+    items = lists.items[0]
+    filled = items[items >= 0]  # empty places stand at the end
+    return Slate(
+        items=tuple(served.package.items.ids[filled].tolist()),
+        scores=tuple(lists.scores[0, : len(filled)].tolist()),
+        titles=tuple(served.package.titles[filled].tolist()),
+        model=model,
+        version=served.version,
+    )

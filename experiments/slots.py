@@ -1,0 +1,211 @@
+"""Slots: which versions of a model are loaded and who is champion; swapped behind the requests' back."""
+
+import logging
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from abtest.service.telemetry import say
+from experiments.live import Asked, Seen
+from experiments.package import Package
+from experiments.shelf import Aliases, Shelf
+from recsys.data.queries import Queries
+from recsys.data.recommendations import Recommendations
+from recsys.ranking import top_k
+from recsys.recommend import recommend
+
+POPULAR = 1_000
+"""Items that are kept ready for when no model answers: enough for any history and slate."""
+
+
+class Source(Protocol):
+    """Where models come from: the registry."""
+
+    def aliases(self) -> Aliases:
+        """Which version stands where now."""
+
+    def load(self, version: int) -> Package:
+        """The package of a version."""
+
+
+class Breaker:
+    """Closes a way that failed several times in a row for some seconds; then one call may try it again."""
+
+    def __init__(self, ticks: Callable[[], float], failures: int, seconds: float) -> None:
+        self._ticks, self._most, self._seconds = ticks, failures, seconds
+        self._failed, self._until = 0, 0.0
+
+    def allows(self) -> bool:
+        """Whether to call now."""
+        if self._failed < self._most:
+            return True
+        if self._ticks() < self._until:
+            return False
+        self._until = self._ticks() + self._seconds
+        return True
+
+    def told(self, *, good: bool) -> None:
+        """What came of a call."""
+        self._failed = 0 if good else self._failed + 1
+        if self._failed == self._most:
+            self._until = self._ticks() + self._seconds
+
+
+@dataclass(eq=False)
+class Served:
+    """One loaded version, with threads of its own: a model that hangs blocks nobody else's requests."""
+
+    version: int
+    package: Package
+    breaker: Breaker
+    threads: int = 2
+    waiting: int = 64
+    popular: NDArray[np.int32] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._asked = Asked(self.package)
+        self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix=f"v{self.version}")
+        self._lock, self._in_flight = threading.Lock(), 0
+        nobody = Queries.of(self.package.histories, np.array([-1]))
+        self.popular = top_k(self.package.fallback.score(nobody), min(POPULAR, len(self.package.items)))[0][0]
+        # the first answers of a model compile and sort what the later ones find ready
+        for unit in ("", *self.package.users.ids[:1].tolist()):
+            self.answer(unit, 10, ())
+
+    def answer(self, unit: str, k: int, live: tuple[Seen, ...]) -> Recommendations:
+        """The model's list for one unit, its empty places filled by the package's fallback."""
+        return recommend(self.package.model, self._asked.query(unit, live), k, fallback=self.package.fallback)
+
+    def popularity(self, unit: str, k: int, live: tuple[Seen, ...]) -> NDArray[np.int32]:
+        """The most popular items that the unit has not seen: no model is asked."""
+        seen = self._asked.query(unit, live).items
+        unseen = self.popular[~np.isin(self.popular, seen)]
+        return unseen[unseen >= 0][:k]
+
+    def submit(self, unit: str, k: int, live: tuple[Seen, ...]) -> "Future[Recommendations] | None":
+        """Ask in a thread of this version; None when too many wait for it already."""
+        with self._lock:
+            if self._in_flight >= self.waiting:
+                return None
+            self._in_flight += 1
+        future = self._pool.submit(self.answer, unit, k, live)
+        future.add_done_callback(self._done)
+        return future
+
+    def close(self) -> None:
+        """Let running calls end; take no more."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _done(self, future: "Future[Recommendations]") -> None:
+        with self._lock:
+            self._in_flight -= 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Current:
+    """What requests see: one reference, replaced whole."""
+
+    champion: int | None = None
+    challenger: int | None = None
+    served: Mapping[int, Served] = field(default_factory=lambda: MappingProxyType({}))
+
+
+class Slots:
+    """Keeps the champion, the challenger, the champion before and what experiments name loaded and warm.
+
+    `refresh` asks the source and loads what is new aside; only when it is warm does `current` change, so that no
+    request waits for a model or finds none. needed: the versions that running experiments name. problems: what is
+    not as it should be, in sentences, empty when all is well.
+    """
+
+    def __init__(
+        self, source: Callable[[], Source], shelf: Shelf, *, needed: Callable[[], Iterable[int]],
+        serve: Callable[[int, Package], Served],
+    ) -> None:  # fmt: skip
+        self.current = Current()
+        self.problems: tuple[str, ...] = ()
+        self._open_source = source
+        self._source: Source | None = None
+        self._shelf, self._needed, self._serve = shelf, needed, serve
+        self._refreshing = threading.Lock()
+
+    def open(self, patience: float) -> None:
+        """Load the champion; from the shelf when the source does not answer within so many seconds."""
+        first = threading.Thread(target=self.refresh, name="first refresh", daemon=True)
+        first.start()
+        first.join(patience)
+        if self.current.champion is None and (known := self._shelf.aliases()) is not None:
+            self.problems = self.problems or (f"the registry has not answered for {patience:g} seconds",)
+            self._take_up(known, dict(self.current.served), set(self._shelf.versions()), [*self.problems])
+
+    def refresh(self) -> None:
+        """Take up what the source says now. Blocks while models load; requests do not."""
+        with self._refreshing:
+            problems: list[str] = []
+            try:
+                aliases = self._ask().aliases()
+                self._shelf.note(aliases)
+            except Exception as error:
+                problems.append(f"the registry does not answer: {type(error).__name__}: {str(error)[:200]}")
+                aliases = self._shelf.aliases() or Aliases(champion=None, challenger=None, previous=None)
+            wanted = {aliases.champion, aliases.challenger, aliases.previous, *self._needed()} - {None}
+            self._take_up(aliases, dict(self.current.served), {v for v in wanted if v is not None}, problems)
+
+    def ensure(self, version: int) -> Served:
+        """The version, loaded now if it is not; a ValueError says why it cannot be."""
+        if version not in self.current.served:
+            with self._refreshing:
+                problems: list[str] = []
+                served = self._loaded(version, problems)
+                if served is None:
+                    raise ValueError(problems[0])
+                now = self.current
+                self.current = Current(
+                    champion=now.champion, challenger=now.challenger, served={**now.served, version: served}
+                )
+        return self.current.served[version]
+
+    def close(self) -> None:
+        """End the threads of every version."""
+        for served in self.current.served.values():
+            served.close()
+
+    def _ask(self) -> Source:
+        if self._source is None:
+            self._source = self._open_source()
+        return self._source
+
+    def _take_up(self, aliases: Aliases, served: dict[int, Served], wanted: set[int], problems: list[str]) -> None:
+        before = self.current
+        for version in wanted - set(served):
+            if (loaded := self._loaded(version, problems)) is not None:
+                served[version] = loaded
+        # the old champion serves until the new one is warm
+        champion = aliases.champion if aliases.champion in served else before.champion
+        kept = {v: s for v, s in served.items() if v in wanted or v == champion}
+        self.current = Current(champion=champion, challenger=aliases.challenger, served=kept)
+        if champion != before.champion:
+            say(logging.INFO, "champion changed", before=before.champion, now=champion)
+        self.problems = tuple(problems)
+        for version in set(served) - set(kept):
+            served[version].close()
+        if not problems:
+            self._shelf.drop_others(kept)
+
+    def _loaded(self, version: int, problems: list[str]) -> Served | None:
+        try:
+            package = self._shelf.load(version)
+            if package is None:
+                package = self._ask().load(version)
+                self._shelf.keep(version, package)
+            return self._serve(version, package)
+        except Exception as error:
+            problems.append(f"version {version} cannot be loaded: {type(error).__name__}: {str(error)[:200]}")
+            say(logging.ERROR, "version not loaded", version=version, trace=True)
+            return None
