@@ -25,6 +25,12 @@ MODELS: dict[str, dict[str, Any]] = {
     "content": {},
     "rp3beta": {},
     "fusion": {"parts": [{"model": "item_knn"}, {"model": "popularity"}]},
+    "pipeline": {
+        "candidates": [{"model": "item_knn"}, {"model": "popularity"}],
+        "features": ["origins"],
+        "ranker": {"n_trees": 20, "min_leaf": 2, "learning_rate": 0.2},
+        "learn_from": {"size": 0.3},
+    },
     "progressive": {"collaborative": {"model": "ials", "params": {"factors": 6}}},
 }
 
