@@ -1,7 +1,7 @@
 """One typed tree for configs/*.yaml, checked before anything runs."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -11,6 +11,7 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 from abtest.analysis.metrics import load_metrics
 from abtest.types import AnalysisPlan, DecisionRule, Metric
 from bakeoff.catalogue import check_name, lookup
+from experiments.places import placed
 from experiments.reading import Strict, parse, read_tree
 from recsys.data.parameters import check_parameters
 from recsys.data.sources import SOURCES
@@ -28,6 +29,14 @@ CHAMPION = "champion"
 def _named(table: Any, name: str, kind: str) -> str:
     try:
         return check_name(table, name, kind)
+    except LookupError as error:  # pydantic collects ValueErrors only
+        raise ValueError(str(error)) from None
+
+
+def _created(model: str, params: Mapping[str, Any]) -> None:
+    """Refuse values that the model, or one that it is made of, cannot take."""
+    try:
+        create(model, **params)
     except LookupError as error:  # pydantic collects ValueErrors only
         raise ValueError(str(error)) from None
 
@@ -119,7 +128,10 @@ class Range(Strict):
 
 
 class VariantConfig(Strict):
-    """One competitor: a model with its parameters, and what of them is searched."""
+    """One competitor: a model with its parameters, and what of them is searched.
+
+    A searched name may be a place inside a parameter, such as `candidates.0.m` or `ranker.n_trees` of a pipeline.
+    """
 
     model: str
     params: dict[str, Any] = Field(default_factory=dict)
@@ -143,11 +155,17 @@ class VariantConfig(Strict):
         if self.parts:  # the weights are searched in any case, and the lists that a trial merges are of one depth
             own = {"smoothing": own["smoothing"]}
         for name in self.search:
-            _named(own, name, f"searched parameter of {self.model!r}")
+            _named(own, name.partition(".")[0], f"searched parameter of {self.model!r}")
         for name in self.params:
             _named(own | ({"depth": None} if self.parts else {}), name, f"parameter of {self.model!r}")
         stand_in = {"parts": [{"model": "popularity"}]} if self.parts else {}
-        create(self.model, **self.params, **stand_in)  # refuses values that the model cannot take
+        given = {**self.params, **stand_in}
+        _created(self.model, given)
+        for name, axis in self.search.items():
+            if "." in name:  # only a model that is made of others can tell whether the place exists
+                for end in axis.choices or (axis.low, axis.high):
+                    whole = axis.integer and end is not None
+                    _created(self.model, placed(given, {name: int(end) if whole else end}))  # type: ignore[arg-type]
         return self
 
 

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from bakeoff.catalogue import check_name
 
 B = TypeVar("B", bound=BaseModel)
-REFERENCES = ("data", "search", "metrics", "decision")
+REFERENCES = ("data", "params", "search", "metrics", "decision")
 """Keys that may hold the path of another YAML file, relative to the file that names it."""
 
 

@@ -15,6 +15,7 @@ from optuna.trial import FrozenTrial
 from experiments.bench import Bench, Task, fit_trial
 from experiments.config import BakeoffConfig, Range, VariantConfig
 from experiments.home import Home
+from experiments.places import placed, value_at
 from experiments.progress import Progress
 from experiments.search import REASON, Answer, best_of, can_be, open_study, over, search, value_of
 from recsys.data.recommendations import Recommendations
@@ -56,15 +57,15 @@ def tune(
     fixed = seeded(variant.model, variant.params, bench.seed)
     if not variant.search:
         return Tuned(variant=name, params=fixed, value=float("nan"), study=None)
-    usual = create(variant.model, **fixed).params()
+    usual = create(variant.model, **fixed).complete()
     # what the model would be without a search is the first thing to beat
-    first = {key: usual[key] for key, axis in variant.search.items() if can_be(usual[key], axis)}
+    first = {key: value_at(usual, key) for key, axis in variant.search.items() if can_be(value_at(usual, key), axis)}
     journal = _journal(name, variant, config, bench, home)
 
     def task(trial: optuna.Trial) -> Task:
         return Task(
             model=variant.model,
-            params={**fixed, **trial.params},
+            params=placed(fixed, trial.params),
             journal=journal,
             study=trial.study.study_name,
             trial=trial._trial_id,
@@ -82,7 +83,7 @@ def tune(
             tell=lambda *state: progress(f"tune {name}", *state),
         )
     best = best_of(study, name)
-    return Tuned(variant=name, params={**fixed, **best.params}, value=value_of(best), study=study)
+    return Tuned(variant=name, params=placed(fixed, best.params), value=value_of(best), study=study)
 
 
 def tune_fusion(

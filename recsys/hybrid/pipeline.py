@@ -11,12 +11,13 @@ from recsys.data.parameters import check_whole
 from recsys.data.queries import Queries
 from recsys.data.recommendations import Recommendations
 from recsys.hybrid.candidates import Candidates, check_sources, gather
+from recsys.hybrid.features import GROUPS
 from recsys.hybrid.features.base import Floats, Past, Rows
 from recsys.hybrid.features.builder import Features
 from recsys.hybrid.learning import Lesson, learn
 from recsys.hybrid.ranker import Ranker
 from recsys.hybrid.slices import moments_of
-from recsys.hybrid.stations import ranker_of, rerankers_of, slice_of, sources_of
+from recsys.hybrid.stations import Source, parameters, ranker_of, rerankers_of, slice_of, sources_of
 from recsys.models.base import Family, Recommender, State, Watch, check_items, training_likes
 from recsys.rerank.base import Reranker
 
@@ -139,6 +140,18 @@ class Pipeline(Recommender):
     def unranked(self) -> str:
         """Why there is no ranker although one was asked for; "" when there is one, or none was asked for."""
         return str(self.state()["unranked"][0])
+
+    def complete(self) -> dict[str, Any]:
+        """The parameters with the defaults of all stations."""
+        every = [Source.of(part) for part in self.candidates]
+        stations = {
+            "candidates": [{"model": s.model, "params": s.create().complete(), "m": s.m} for s in every],
+            "features": {group: group in Features(self.features).groups for group in GROUPS},
+            "ranker": None if self.ranker is None else parameters(ranker_of(self.ranker)),
+            "learn_from": parameters(self._slice),
+            "rerankers": [{"name": r.name, "params": r.params()} for r in rerankers_of(self.rerankers)],
+        }
+        return self.params() | stations
 
     def state(self) -> State:
         """The states of the stations; names begin with the station, and its number where there are several."""

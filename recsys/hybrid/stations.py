@@ -1,7 +1,7 @@
 """The stations of a pipeline as a configuration names them, checked before anything is fitted."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Self
 
 from recsys.data.parameters import check_keys, check_parameters, check_whole
@@ -81,6 +81,11 @@ def rerankers_of(parts: Sequence[Any]) -> list[Reranker]:
         check_keys(part, ("name", "params"), f"reranker {part['name']!r}")
         rerankers.append(create_reranker(part["name"], **(part.get("params") or {})))
     return rerankers
+
+
+def parameters(station: Any) -> dict[str, Any]:
+    """The parameters of a station that is a dataclass, by name."""
+    return {f.name: getattr(station, f.name) for f in fields(station) if f.init}
 
 
 def _mapping(params: Any, name: str) -> Mapping[str, Any]:

@@ -109,6 +109,10 @@ class Recommender(ABC):
         """The parameters by which `type(self)(**params)` makes the same, unfitted, model; JSON can carry them."""
         return {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.init}
 
+    def complete(self) -> dict[str, Any]:
+        """The parameters with every default inside them filled in: where a search of them starts."""
+        return self.params()
+
 
 def save(model: Recommender, folder: Path) -> None:
     """Write a fitted model as `model.json` (name, parameters) and `state.npz` (arrays). No pickle."""
