@@ -20,6 +20,8 @@ SLICES = {
     "light": "Light: up to 10 interactions",
     "heavy": "Heavy: more",
     "long tail": "Long tail: the quarter with the rarest taste",
+    "new items": "New items: what nobody had touched before",
+    "rare items": "Rare items: known to fewer than ten users",
 }
 LOWER_IS_BETTER = frozenset({"gini"})
 

@@ -21,7 +21,7 @@ from recsys.data.dataset import Dataset
 from recsys.data.queries import Queries
 from recsys.data.recommendations import Recommendations
 from recsys.data.split import Split
-from recsys.evaluate import score_recommendations
+from recsys.evaluate import cold_items, score_recommendations
 from recsys.leaderboard import leaderboard
 from recsys.metrics.item_vectors import ItemVectors
 from recsys.metrics.judged import Truth
@@ -85,6 +85,7 @@ def _card(
         ks=sorted({*settings.ks, settings.k}),
         metrics=sorted({*settings.metrics, settings.metric}),
         item_vectors=vectors.values,
+        parts=cold_items(seen.interactions),
     )
 
 

@@ -1,6 +1,6 @@
 """From a fitted model and a split to a Scorecard: recommend, join with the truth once, compute what was asked for."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -24,6 +24,7 @@ __all__ = [
     "Row",
     "Scorecard",
     "Standing",
+    "cold_items",
     "compare",
     "evaluate",
     "leaderboard",
@@ -34,6 +35,8 @@ __all__ = [
 ]
 
 NEED_VECTORS = frozenset({"diversity"})
+ACCURACY = "recsys.metrics.accuracy:"
+"""Where the metrics that a truth decides are."""
 
 
 def evaluate(
@@ -72,12 +75,22 @@ def score_recommendations(
     ks: Sequence[int] = (5, 10, 20),
     metrics: Sequence[str] | None = None,
     item_vectors: NDArray[np.floating] | None = None,
+    parts: Mapping[str, NDArray[np.bool_]] | None = None,
 ) -> Scorecard:
-    """The scorecard of lists that already exist, one list per user, whoever made them."""
+    """The scorecard of lists that already exist, one list per user, whoever made them.
+
+    parts: name -> (n_items,) which items count as truth, for accuracies on parts of the catalogue; see `cold_items`.
+    """
     per_user, of_lists = _check(ks, metrics)
     if item_vectors is None and NEED_VECTORS.intersection(per_user):
         item_vectors = vectors.item_vectors(seen).values
-    judged = judge(recommendations, truth, seen=seen.interactions, item_vectors=item_vectors)
+    relevant = truth if isinstance(truth, Truth) else Truth.of(truth, seen.interactions)
+    judged = judge(recommendations, relevant, seen=seen.interactions, item_vectors=item_vectors)
+    accuracies = [name for name in per_user if METRICS[name].startswith(ACCURACY)]
+    of_parts = {
+        part: judge(recommendations, relevant.of_items(kept), seen=seen.interactions)
+        for part, kept in (parts or {}).items()
+    }
     queries = recommendations.queries
     return Scorecard(
         model=recommendations.model,
@@ -87,7 +100,16 @@ def score_recommendations(
         n_seen=np.diff(queries.indptr),
         n_without_truth=int((judged.n_relevant == 0).sum()),
         fallback=recommendations.fallback,
+        of_items={part: _computed(METRICS, accuracies, judged, ks) for part, judged in of_parts.items()},
     )
+
+
+def cold_items(seen: Interactions, *, few: int = 10) -> dict[str, NDArray[np.bool_]]:
+    """The items by how little was known of them: new (touched by nobody), rare (by fewer than `few` users)."""
+    if few < 2:
+        raise ValueError(f"few must be >= 2, got {few}; items without a user are the part 'new items'")
+    users = seen.item_users
+    return {"new items": users == 0, "rare items": (users > 0) & (users < few)}
 
 
 def metric_key(metric: str, k: int) -> str:

@@ -20,7 +20,8 @@ class Scorecard:
     users: (n,) int32, each once; values: "ndcg_10" -> (n,) float64, NaN where a user has no value; catalogue:
     "coverage_10" -> one number for all lists; n_seen: (n,) how long the user's history was; fallback: (n,) whether
     any item of the list came from the fallback; n_without_truth: users with nothing new to find, who count nowhere
-    in accuracy.
+    in accuracy; of_items: "new items" -> the same accuracies when only these items count as truth, NaN for users who
+    have none of them.
     """
 
     model: str
@@ -30,11 +31,13 @@ class Scorecard:
     fallback: NDArray[np.bool_]
     catalogue: Mapping[str, float] = field(default_factory=dict)
     n_without_truth: int = 0
+    of_items: Mapping[str, Mapping[str, NDArray[np.float64]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if len(np.unique(self.users)) != len(self.users):
             raise ValueError(f"the scorecard of {self.model!r} must have each user once")
-        for name, column in {**self.values, "n_seen": self.n_seen, "fallback": self.fallback}.items():
+        columns = {**self.values, **self._item_columns, "n_seen": self.n_seen, "fallback": self.fallback}
+        for name, column in columns.items():
             if len(column) != len(self.users):
                 raise ValueError(f"{name} has {len(column)} values for {len(self.users)} users")
 
@@ -56,6 +59,11 @@ class Scorecard:
         column = self.values[metric]
         return float(np.nanmean(column)) if np.isfinite(column).any() else float("nan")
 
+    @property
+    def _item_columns(self) -> dict[str, NDArray[np.float64]]:
+        """The values of the parts of the items, as columns named `new items/ndcg_10`."""
+        return {f"{part}/{name}": column for part, values in self.of_items.items() for name, column in values.items()}
+
     def where(self, keep: NDArray[np.bool_]) -> Self:
         """The users for which `keep` (n,) is true; what belongs to all lists together is left out."""
         return replace(
@@ -65,12 +73,16 @@ class Scorecard:
             n_seen=self.n_seen[keep],
             fallback=self.fallback[keep],
             catalogue={},
+            of_items={
+                part: {name: column[keep] for name, column in values.items()} for part, values in self.of_items.items()
+            },
         )
 
     def table(self) -> pa.Table:
         """For a file: one row per user, everything else as JSON in the schema's metadata; `of_table` reads it back."""
         rest = {"model": self.model, "catalogue": dict(self.catalogue), "n_without_truth": self.n_without_truth}
-        columns = {"user": self.users, "n_seen": self.n_seen, "fallback": self.fallback, **self.values}
+        first = {"user": self.users, "n_seen": self.n_seen, "fallback": self.fallback}
+        columns = {**first, **self.values, **self._item_columns}
         table = pa.table({name: pa.array(column) for name, column in columns.items()})
         return table.replace_schema_metadata({"scorecard": json.dumps(rest)})
 
@@ -83,7 +95,11 @@ class Scorecard:
         columns = {name: table[name].to_numpy() for name in table.column_names}
         users, n_seen, fallback = (columns.pop(name) for name in ("user", "n_seen", "fallback"))
         rest = json.loads(metadata[b"scorecard"])
-        return cls(users=users, n_seen=n_seen, fallback=fallback, values=columns, **rest)
+        of_items: dict[str, dict[str, NDArray[np.float64]]] = {}
+        for name in [name for name in columns if "/" in name]:
+            part, _, metric = name.partition("/")
+            of_items.setdefault(part, {})[metric] = columns.pop(name)
+        return cls(users=users, n_seen=n_seen, fallback=fallback, values=columns, of_items=of_items, **rest)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,9 +150,16 @@ def compare(
 
 
 def slices(scorecard: Scorecard, *, light: int = 10) -> dict[str, Scorecard]:
-    """The users by how much was known of them: cold (nothing), light (up to `light` interactions), heavy (more)."""
+    """The users by how much was known of them: cold (nothing), light (up to `light` interactions), heavy (more).
+
+    And, where the scorecard has parts of the items, one slice for each: all users, judged by these items alone.
+    """
     if light < 1:
         raise ValueError(f"light must be >= 1, got {light}; users with no history are the slice 'cold'")
     n = scorecard.n_seen
     parts = {"cold": n == 0, "light": (n > 0) & (n <= light), "heavy": n > light}
-    return {name: scorecard.where(keep) for name, keep in parts.items()}
+    of_users = {name: scorecard.where(keep) for name, keep in parts.items()}
+    return of_users | {
+        part: replace(scorecard, values=values, catalogue={}, of_items={})
+        for part, values in scorecard.of_items.items()
+    }

@@ -38,6 +38,12 @@ class Truth:
         n_without = int(asked.sum()) - n_with
         return cls(keys=keys, n_users=truth.n_users, n_items=truth.n_items, n_without=n_without)
 
+    def of_items(self, kept: NDArray[np.bool_]) -> Self:
+        """What is relevant among the items for which `kept` (n_items,) is true."""
+        keys = self.keys[kept[self.keys % max(self.n_items, 1)]]
+        lost = len(self.users) - len(_distinct(keys // max(self.n_items, 1)))
+        return type(self)(keys=keys, n_users=self.n_users, n_items=self.n_items, n_without=self.n_without + lost)
+
     @cached_property
     def n_relevant(self) -> NDArray[np.int64]:
         """(n_users,) how many items are relevant to each user."""

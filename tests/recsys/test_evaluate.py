@@ -8,7 +8,7 @@ from recsys.data.interactions import Interactions
 from recsys.data.queries import Queries
 from recsys.data.recommendations import Recommendations
 from recsys.data.vocabulary import Vocabulary
-from recsys.evaluate import evaluate, leaderboard, score_recommendations, summary
+from recsys.evaluate import cold_items, evaluate, leaderboard, score_recommendations, summary
 from recsys.metrics import CATALOGUE_METRICS, METRICS, beyond_accuracy, item_vectors
 from recsys.metrics.judged import Truth
 from recsys.models.popularity import Popularity
@@ -132,3 +132,33 @@ def test_wrong_use_is_answered_before_the_work(
     train, test = split
     with pytest.raises(error, match=message):
         evaluate(Popularity(), train, test, **options)
+
+
+def test_new_and_rare_items_are_judged_by_themselves() -> None:
+    # item 0 has 11 users, item 1 two, item 2 none; user 20 finds 0 and 2 later, user 21 finds 1, user 22 finds 2
+    seen = rows([(u, 0) for u in range(11)] + [(0, 1), (1, 1)])
+    later = rows([(20, 0), (20, 2), (21, 1), (22, 2)])
+    data = Dataset(
+        name="tiny",
+        interactions=seen,
+        users=Vocabulary.of([f"{i:02}" for i in range(N_USERS)]),
+        items=Vocabulary.of([f"{i:02}" for i in range(N_ITEMS)]),
+    )
+    lists = Recommendations(
+        queries=Queries.of(seen, np.array([20, 21, 22])),
+        items=np.array([[0, 5], [6, 1], [2, 0]], np.int32),
+        scores=np.ones((3, 2), np.float32),
+        model="written down",
+    )
+    names = ["recall", "mrr", "novelty", "coverage"]
+    parts = cold_items(seen)
+    scorecard = score_recommendations(lists, later, seen=data, ks=(2,), metrics=names, parts=parts)
+    assert scorecard.values["recall_2"].tolist() == [0.5, 1.0, 1.0]
+    assert set(scorecard.of_items) == {"new items", "rare items"}
+    assert set(scorecard.of_items["new items"]) == {"recall_2", "mrr_2"}  # the truth decides no others
+    np.testing.assert_array_equal(scorecard.of_items["new items"]["recall_2"], [0.0, np.nan, 1.0])
+    np.testing.assert_array_equal(scorecard.of_items["rare items"]["mrr_2"], [np.nan, 0.5, np.nan])
+    new = Truth.of(later, seen).of_items(parts["new items"])
+    assert (new.users.tolist(), new.n_without) == ([20, 22], 1)
+    with pytest.raises(ValueError, match="few must be >= 2, got 1"):
+        cold_items(seen, few=1)

@@ -80,8 +80,25 @@ def test_slices_part_the_users_by_history() -> None:
         slices(card("a", [1.0]), light=0)
 
 
+def test_parts_of_the_items_are_slices_too() -> None:
+    of_items = {"new items": {"ndcg_10": np.array([nan, 0.5, 1.0])}}
+    scorecard = card("a", [0.1, 0.2, 0.3], of_items=of_items)
+    assert slices(scorecard)["new items"].mean("ndcg_10") == 0.75
+    assert slices(scorecard)["new items"].n_users == 3
+    assert scorecard.where(np.array([True, True, False])).of_items["new items"]["ndcg_10"].tolist()[1:] == [0.5]
+    with pytest.raises(ValueError, match="new items/ndcg_10 has 3 values for 2 users"):
+        card("a", [0.1, 0.2], of_items=of_items)
+
+
 def test_a_scorecard_survives_a_file() -> None:
-    scorecard = card("ease", [1.0, nan, 1 / 3], catalogue={"coverage_10": 0.25, "gini_10": nan}, n_without_truth=4)
+    of_items = {"new items": {"ndcg_10": np.array([nan, 0.5, 1.0])}}
+    scorecard = card(
+        "ease",
+        [1.0, nan, 1 / 3],
+        catalogue={"coverage_10": 0.25, "gini_10": nan},
+        n_without_truth=4,
+        of_items=of_items,
+    )
     file = io.BytesIO()
     pq.write_table(scorecard.table(), file)
     back = Scorecard.of_table(pq.read_table(io.BytesIO(file.getvalue())))
@@ -91,6 +108,8 @@ def test_a_scorecard_survives_a_file() -> None:
         np.testing.assert_array_equal(getattr(back, name), getattr(scorecard, name))
         assert getattr(back, name).dtype == getattr(scorecard, name).dtype
     np.testing.assert_array_equal(back.values["ndcg_10"], scorecard.values["ndcg_10"])
+    np.testing.assert_equal({part: dict(values) for part, values in back.of_items.items()}, of_items)
+    assert list(back.values) == list(scorecard.values)
 
 
 def test_another_table_is_no_scorecard() -> None:
