@@ -2,5 +2,6 @@
 
 LOGS = {
     "memory": "abtest.events.memory:MemoryLog",
+    "postgres": "abtest.events.postgres:PostgresLog",
     "sqlite": "abtest.events.sqlite:SQLiteLog",
 }

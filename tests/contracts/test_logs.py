@@ -25,15 +25,27 @@ from abtest.events import LOGS
 from abtest.events.log import EXPOSURES, OUTCOMES, EventLog
 from abtest.types import Exposure, Outcome
 from bakeoff.catalogue import lookup
+from tests.postgres import ADDRESS, Server, dsn_of
 
-DURABLE = {"sqlite"}  # kept in a file that other processes may open
+DURABLE = {"sqlite", "postgres"}  # kept where other processes may open it
 MONDAY = datetime(2025, 1, 6, 9, tzinfo=UTC)
 
 
 def opened(name: str, folder: Path) -> EventLog:
     kind = lookup(LOGS, name, "log")
-    log: EventLog = kind(folder / "events.db") if name in DURABLE else kind()
+    places = {"sqlite": lambda: [folder / "events.db"], "postgres": lambda: [dsn_of(folder)]}
+    log: EventLog = kind(*places.get(name, list)())
     return log
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _postgres() -> Iterator[None]:
+    """A PostgreSQL for the logs of this module, and for the processes that they start. Missing: it fails."""
+    server = Server.make()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(ADDRESS, server.dsn)
+        yield
+    server.close()
 
 
 @pytest.fixture(params=sorted(LOGS))
@@ -373,8 +385,10 @@ APPEND_UNTIL_KILLED = textwrap.dedent("""
     from abtest.events import LOGS
     from abtest.types import Outcome
     from bakeoff.catalogue import lookup
+    from tests.postgres import dsn_of
 
-    log = lookup(LOGS, sys.argv[1], "log")(Path(sys.argv[2]) / "events.db")
+    name, folder = sys.argv[1], Path(sys.argv[2])
+    log = lookup(LOGS, name, "log")(dsn_of(folder) if name == "postgres" else folder / "events.db")
     at = datetime(2025, 1, 6, tzinfo=UTC)
     batch = int(sys.argv[3])
     while True:
