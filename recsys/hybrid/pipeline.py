@@ -69,7 +69,8 @@ class Pipeline(Recommender):
         self._sources, self.origins = sources_of(self.candidates)
         self._slice = slice_of(self.learn_from)
         ranker_of(self.ranker)
-        rerankers_of(self.rerankers)
+        # in full: a file of rules is read here, so that a saved pipeline does not look for it again
+        self.rerankers = [{"name": r.name, "params": r.params()} for r in rerankers_of(self.rerankers)]
         if not Features(self.features).groups and self.ranker is not None:
             raise ValueError("every group of features is off: the ranker has nothing to read; set `ranker: null`")
         check_whole("pool", self.pool, 1)

@@ -10,7 +10,11 @@ import pytest
 import yaml
 
 from recsys.data.dataset import Dataset
+from recsys.data.queries import Queries
 from recsys.data.recommendations import Recommendations
+from recsys.hybrid.pipeline import Pipeline
+from recsys.models.base import load, save
+from recsys.recommend import recommend
 from recsys.rerank.exploration import Exploration
 from recsys.rerank.rules import Rules
 from tests.worlds import dataset
@@ -144,6 +148,19 @@ def test_a_file_of_rules_is_carried_by_the_parameters(tmp_path: Path, shop: Data
     reranker = Rules(file=str(path))
     path.unlink()
     assert Rules(**reranker.params()).fit(shop).params() == {"rules": rules, "file": None, "relevance": "score"}
+
+
+def test_a_pipeline_carries_the_rules_and_not_the_file(tmp_path: Path, shop: Dataset) -> None:
+    path = tmp_path / "rules.yaml"
+    path.write_text("- {rule: drop, column: category, values: [mug]}")
+    part: dict[str, Any] = {"name": "rules", "params": {"file": str(path)}}
+    pipeline = Pipeline(candidates=[{"model": "popularity"}], ranker=None, rerankers=[part]).fit(shop)
+    path.unlink()
+    save(pipeline, tmp_path / "model")
+    queries = Queries.of(shop.interactions, np.array([-1]))
+    lists = recommend(load(tmp_path / "model"), queries, 8)
+    assert set(lists.items[0].tolist()) & {2, 4} == set()
+    assert np.array_equal(lists.items, recommend(pipeline, queries, 8).items)
 
 
 def test_the_example_is_a_set_of_rules() -> None:
