@@ -14,16 +14,18 @@ def fill(
     least: Sequence[int],
     most: Sequence[int],
     k: int,
+    page: int | None = None,
 ) -> NDArray[np.int32]:
     """(n, at most k) of the places in `order`, best first, under the quotas; -1 for none.
 
     order: (n, m) places, best first, -1 at the end; member: (n, m, n_groups) whether the item there is of the group.
+    page: the quotas hold for each so many places from the first on (None: for all k).
     Each place goes to the first that no cap forbids and that leaves room for what is still owed; so those who are owed
     a place, and would not have earned it, come last. Caps are never broken; floors are met as far as candidates and
     caps allow, and where they together want more than k places, by whoever is owed most at once.
     """
     filled: NDArray[np.int32] = compiled(_fill)(
-        order.astype(np.int64), member, np.asarray(least, np.int64), np.asarray(most, np.int64), k
+        order.astype(np.int64), member, np.asarray(least, np.int64), np.asarray(most, np.int64), k, page or k
     )
     return filled
 
@@ -34,6 +36,7 @@ def _fill(
     least: NDArray[np.int64],
     most: NDArray[np.int64],
     k: int,
+    page: int,
 ) -> NDArray[np.int32]:
     n, m = order.shape
     places = np.full((n, min(k, m)), -1, np.int32)
@@ -42,6 +45,9 @@ def _fill(
         have = np.zeros(len(least), np.int64)
         width = min(k, open_.sum())
         for step in range(width):
+            if step % page == 0:
+                have[:] = 0
+            room = min(page - step % page, width - step)
             best, second, most_paid, without = -1, -1, -1, -1
             for j in range(m):
                 if not open_[j] or (member[row, j] & (have >= most)).any():
@@ -67,7 +73,7 @@ def _fill(
                         without = owed  # the same for all who pay nothing
                 else:
                     owed = without
-                if owed < width - step:
+                if owed < room:
                     best = j
                     break
                 if paid > most_paid:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from bakeoff.catalogue import check_name
 from recsys.data.dataset import Dataset
+from recsys.data.parameters import check_whole
 from recsys.data.queries import Queries
 from recsys.data.recommendations import Recommendations
 from recsys.models.base import check_choice
@@ -27,8 +28,9 @@ class Rules(Reranker):
 
     rules: a list of mappings, each `rule` (keep, drop, age_limit, boost, promote, floor), `column` and the keys of its
     kind; or file: a YAML file that holds such a list, read when the reranker is made, so that a saved one carries its
-    rules with it. Rules hold for items of the fallback too. The columns are read at fit: what changes by the minute, as
-    stock does, is as old as the fit.
+    rules with it. page: promote and floor hold for each so many places (None: for the whole list); where lists are
+    longer than what is shown, as in a pipeline's pool, give what is shown. Rules hold for items of the fallback too.
+    The columns are read at fit: what changes by the minute, as stock does, is as old as the fit.
     """
 
     name: ClassVar[str] = "rules"
@@ -37,12 +39,15 @@ class Rules(Reranker):
 
     rules: list[dict[str, Any]] | None = None
     file: str | None = None
+    page: int | None = None
     relevance: Scale = "score"
 
     _rules: list[Rule] = field(default_factory=list, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         check_choice("relevance of reranker 'rules'", self.relevance, Scale)
+        if self.page is not None:
+            check_whole("page of reranker 'rules'", self.page, 1)
         if (self.rules is None) == (self.file is None):
             raise ValueError("reranker 'rules' needs either `rules`, a list, or `file`, a YAML file that holds one")
         if self.file is not None:
@@ -78,7 +83,7 @@ class Rules(Reranker):
         member = np.take_along_axis(effects[:, :, quotas] > 0, order.clip(min=0)[:, :, None], axis=1)
         least = [rule.at_least if isinstance(rule, Floor) else 0 for rule in map(self._rules.__getitem__, quotas)]
         most = [rule.at_most if isinstance(rule, Promote) else ANY for rule in map(self._rules.__getitem__, quotas)]
-        return fill(order, member, least, most, k)
+        return fill(order, member, least, most, k, self.page)
 
     def measures(self, recommendations: Recommendations) -> Measures:
         """For each rule one number per list, NaN for an empty one.

@@ -147,7 +147,12 @@ def test_a_file_of_rules_is_carried_by_the_parameters(tmp_path: Path, shop: Data
     path.write_text(yaml.safe_dump(rules))
     reranker = Rules(file=str(path))
     path.unlink()
-    assert Rules(**reranker.params()).fit(shop).params() == {"rules": rules, "file": None, "relevance": "score"}
+    assert Rules(**reranker.params()).fit(shop).params() == {
+        "rules": rules,
+        "file": None,
+        "page": None,
+        "relevance": "score",
+    }
 
 
 def test_a_pipeline_carries_the_rules_and_not_the_file(tmp_path: Path, shop: Dataset) -> None:
@@ -216,6 +221,19 @@ def test_rules_come_from_a_list_or_from_a_file_and_the_file_must_be_one(tmp_path
         (tmp_path / "bad.yaml").write_text(text)
         with pytest.raises(ValueError, match=message):
             Rules(file=str(tmp_path / "bad.yaml"))
+
+
+def test_quotas_hold_for_each_page(shop: Dataset, ranked: Callable[..., Recommendations]) -> None:
+    given = ranked(shop, [[0, 1, 2, 4, 3, 5, 6, 7]])
+    rules: list[dict[str, Any]] = [
+        {"rule": "promote", "column": "category", "values": ["tea"], "lift": 2.0, "at_most": 1},
+        {"rule": "floor", "column": "price", "low": 35},
+    ]
+    after = Rules(rules=rules, page=3).fit(shop).rerank(given, 6)
+    assert after.items[0].tolist() == [0, 2, 6, 1, 4, 7]
+    # as long as the page is filled, a longer list begins with the shorter one
+    assert Rules(rules=rules, page=3).fit(shop).rerank(given, 3).items[0].tolist() == [0, 2, 6]
+    assert Exploration(few=1, page=2).fit(shop).rerank(given, 4).items[0].tolist() == [0, 7, 1, 2]
 
 
 def test_exploration_owes_a_place_to_items_of_few_users(shop: Dataset, ranked: Callable[..., Recommendations]) -> None:
