@@ -115,6 +115,32 @@ def compare(
     show.comparison(console, one, other, chosen, pair(a, b, chosen, rng=np.random.default_rng(board.seed)), as_json)
 
 
+@commands.command()
+def ablate(
+    config: ConfigFile,
+    variant: Annotated[str, typer.Argument(help="A variant that is a pipeline.")],
+    on: Annotated[str, typer.Option(help="The part that judges: validation, or test.")] = "validation",
+    data: Folder = None,
+    settings: Settings = None,
+    home: HomeFolder = None,
+    as_json: AsJson = False,
+) -> None:
+    """Tell what each candidate source, group of features, ranker and reranker of a pipeline contributes.
+
+    It is tuned if it is not yet, then judged whole and without each. Example: `bakeoff ablate configs/hybrid.yaml
+    pipeline`
+    """
+    from experiments import loop, show_ablation
+    from experiments.ablation import ablate as measure
+    from experiments.ablation import part
+
+    place, tree = home_at(home), read_config(config, data, settings)
+    with progress_bars(as_json) as progress:
+        split = loop.cut(tree, loop.load_data(tree))
+        found = measure(tree, variant, split, place, on=part(on), progress=progress)
+    show_ablation.ablation(console, found, as_json)
+
+
 @data_app.command("describe")
 def data_describe(config: ConfigFile, data: Folder = None, settings: Settings = None, as_json: AsJson = False) -> None:
     """Print what a data set holds: counts, density, time span, distributions.
