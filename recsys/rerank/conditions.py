@@ -6,12 +6,14 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
 
 from bakeoff.catalogue import check_name
 from recsys.data.dataset import Dataset
+from recsys.data.parameters import check_whole
 from recsys.encoders.base import words_of
 from recsys.models.base import check_choice, check_real
-from recsys.rerank.labels import SEPARATOR
+from recsys.rerank.labels import SEPARATOR, item_labels
 
 DERIVED = ("_users", "_age_days")
 """Columns that every data set has: how many users touched the item, and how many days before the last interaction it
@@ -25,20 +27,27 @@ class Condition:
     """Met by items whose `column`, an item feature or one of DERIVED, is as asked.
 
     With `values` it is one of these labels (`Action|Comedy` being two), with low or high it lies in low..high, both
-    included, and with none of these it is true or above 0. missing: whether an item without a value meets it.
+    included, with fewer_users the items that share its label were together touched by fewer users than that (a small
+    seller, a niche brand), and with none of these it is true or above 0. missing: whether an item without a value
+    meets it.
     """
 
     column: str
     values: tuple[str, ...] | None = None
     low: float | None = None
     high: float | None = None
+    fewer_users: int | None = None
     missing: Missing = "no"
 
     def __post_init__(self) -> None:
         if not isinstance(self.column, str) or not self.column:
             raise ValueError(f"column must be the name of an item feature, got {self.column!r}")
-        if self.values is not None and self.has_range:
-            raise ValueError(f"the condition on {self.column!r} has both values and a range; give one of them")
+        if (self.values is not None) + self.has_range + (self.fewer_users is not None) > 1:
+            raise ValueError(
+                f"the condition on {self.column!r} has more than one of values, a range and fewer_users; give one"
+            )
+        if self.fewer_users is not None:
+            check_whole(f"fewer_users of {self.column!r}", self.fewer_users, 1)
         if self.values is not None and (isinstance(self.values, str) or not self.values):
             raise ValueError(f"values of {self.column!r} must be a list of one or more, got {self.values!r}")
         for name, bound in (("low", self.low), ("high", self.high)):
@@ -57,6 +66,8 @@ class Condition:
         """(n_items,) which items meet it."""
         if self.values is not None:
             return self._labelled(dataset)
+        if self.fewer_users is not None:
+            return self._of_few(dataset, self.fewer_users)
         numbers = item_numbers(dataset, self.column)
         there = ~np.isnan(numbers)
         low = np.nextafter(0.0, 1.0) if not self.has_range else -np.inf if self.low is None else self.low
@@ -71,6 +82,17 @@ class Condition:
         found = [{label.strip() for label in word.split(SEPARATOR)} & wanted for word in words]
         there = np.array([bool(word) for word in words])
         return np.where(there, np.array([bool(labels) for labels in found]), self.missing == "yes")
+
+    def _of_few(self, dataset: Dataset, fewer: int) -> NDArray[np.bool_]:
+        labels, names = item_labels(dataset, [self.column])
+        item, place = np.nonzero(labels >= 0)
+        shape = (len(labels), max(1, len(names)))
+        has = csr_matrix((np.ones(len(item)), (item, labels[item, place])), shape=shape)
+        touched = dataset.interactions.csr()
+        touched.data[:] = 1.0
+        users = (touched @ has).getnnz(axis=0)
+        few = np.where(labels >= 0, users[labels] < fewer, False).any(axis=1)
+        return np.where((labels >= 0).any(axis=1), few, self.missing == "yes")
 
 
 def item_numbers(dataset: Dataset, column: str) -> NDArray[np.float64]:

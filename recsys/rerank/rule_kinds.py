@@ -43,6 +43,7 @@ class OnCondition(Rule):
     values: tuple[str, ...] | None = None
     low: float | None = None
     high: float | None = None
+    fewer_users: int | None = None
     missing: Missing = "no"
 
     def __post_init__(self) -> None:
@@ -51,7 +52,7 @@ class OnCondition(Rule):
     @property
     def condition(self) -> Condition:
         """Which items are meant."""
-        return Condition(self.column, self.values, self.low, self.high, self.missing)
+        return Condition(self.column, self.values, self.low, self.high, self.fewer_users, self.missing)
 
     def effect(self, dataset: Dataset) -> NDArray[np.float64]:
         """1 for the items that are meant, 0 for the others."""

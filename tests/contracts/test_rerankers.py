@@ -205,6 +205,27 @@ def test_measures_are_one_number_per_list(
         assert not np.isinf(values).any()
 
 
+def test_other_item_numbers_give_the_same_lists(
+    make: Callable[..., Reranker], market: Dataset, rng: np.random.Generator
+) -> None:
+    renumbered = rng.permutation(N_ITEMS).astype(np.int32)
+    rows = market.interactions
+    other = dataclasses.replace(
+        market,
+        interactions=dataclasses.replace(rows, item=renumbered[rows.item]),
+        item_features={name: values[np.argsort(renumbered)] for name, values in market.item_features.items()},
+    )
+    before = lists(market, rng)
+    renamed = Recommendations(
+        queries=Queries.of(other.interactions, before.queries.users),
+        items=np.where(before.items < 0, before.items, renumbered[before.items]),
+        scores=before.scores,
+        model=before.model,
+    )
+    after, again = make().fit(market).rerank(before, 6), make().fit(other).rerank(renamed, 6)
+    assert np.array_equal(np.where(after.items < 0, after.items, renumbered[after.items]), again.items)
+
+
 @pytest.mark.parametrize("item", [N_ITEMS, N_ITEMS + 7])
 def test_items_of_another_vocabulary_are_refused(
     make: Callable[..., Reranker], market: Dataset, rng: np.random.Generator, item: int

@@ -64,6 +64,10 @@ def apply(shop: Dataset, ranked: Callable[..., Recommendations]) -> Callable[...
         ({"rule": "keep", "column": "category", "values": ["tea", "wine"]}, [0, 1, 5, 7]),
         ({"rule": "drop", "column": "category", "values": ["gift"]}, [0, 2, 3, 4, 5, 7]),
         ({"rule": "keep", "column": "_users", "low": 2}, [0, 1, 2]),
+        # tea has two users, mug two, gift (items 1 and 6) two, wine none; item 3 has no label
+        ({"rule": "keep", "column": "category", "fewer_users": 1}, [7]),
+        ({"rule": "keep", "column": "category", "fewer_users": 1, "missing": "yes"}, [3, 7]),
+        ({"rule": "drop", "column": "category", "fewer_users": 3}, [3]),
         ({"rule": "keep", "column": "_age_days", "high": 7}, [6, 7]),
     ],
 )
@@ -183,7 +187,8 @@ def test_the_example_is_a_set_of_rules() -> None:
         ([{"rule": "keep", "column": "price", "loww": 1}], r"rule 1 \(keep\) has no parameter 'loww'"),
         ([{"rule": "keep", "column": "price", "low": 2, "high": 1}], "low of 'price' must not be above high"),
         ([{"rule": "keep", "column": "price", "low": "a"}], "low of 'price' must be a finite number"),
-        ([{"rule": "keep", "column": "price", "low": 1, "values": ["a"]}], "both values and a range"),
+        ([{"rule": "keep", "column": "price", "low": 1, "values": ["a"]}], "more than one of values, a range"),
+        ([{"rule": "keep", "column": "price", "fewer_users": 0}], "fewer_users of 'price' must be an integer >= 1"),
         ([{"rule": "drop", "column": "category", "values": "tea"}], "values of 'category' must be a list"),
         ([{"rule": "keep", "column": "price", "missing": "maybe"}], "missing of 'price' must be one of"),
         ([{"rule": "promote", "column": "price", "at_most": -1}], "at_most of a promotion must be an integer >= 0"),
