@@ -69,6 +69,25 @@ def test_anonymous_users_and_those_without_a_value_get_everybodys_counts() -> No
     assert counts == [[2, 1, 1, 0]] * 4
 
 
+def test_the_context_of_a_query_names_its_segment_whoever_asks() -> None:
+    countries = np.array(["fr", "de", ""], dtype=object)
+    data = dataclasses.replace(dataset(PAIRS, n_users=3, n_items=4), user_features={"country": countries})
+    model = Popularity(segment="country", prior=0).fit(data)
+    asked = Queries.of(data.interactions, np.array([-1, -1, 0, 0, 0]))
+    told = dataclasses.replace(asked, context={"country": np.array(["fr", "xx", "de", None, ""], dtype=object)})
+    of_segment = {
+        n: model.score(Queries.of(data.interactions, np.array([u]))).tolist()[0] for n, u in (("fr", 0), ("de", 1))
+    }
+    everybody = model.score(Queries.of(data.interactions, np.array([-1]))).tolist()[0]
+    assert of_segment["fr"] != of_segment["de"]
+    expected = [of_segment["fr"], everybody, of_segment["de"], of_segment["fr"], of_segment["fr"]]
+    assert model.score(told).tolist() == expected
+    # a model saved before the context was read
+    older = {name: array for name, array in model.state().items() if name != "segment_names"}
+    restored = Popularity(segment="country", prior=0).restore(older)
+    assert restored.score(told).tolist() == model.score(asked).tolist()
+
+
 def test_a_user_beyond_the_training_gets_everybodys_counts() -> None:
     data = dataclasses.replace(dataset(PAIRS, n_users=3, n_items=4), user_features={"x": np.array(["a", "a", "b"])})
     model = Popularity(segment="x").fit(data)
