@@ -1,4 +1,4 @@
-# make demo | test | lint | bench | serve | dashboard; each sets up what it needs first
+# make demo | test | lint | bench | chaos | serve | dashboard; each sets up what it needs first
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
@@ -7,7 +7,7 @@ EXTRAS := train,serve,dashboard,dev
 CORES  := $(shell nproc 2>/dev/null || echo 2)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench serve dashboard mlflow clean
+.PHONY: help setup demo test lint bench chaos serve dashboard mlflow clean
 
 help: ## this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -31,6 +31,10 @@ lint: $(READY) ## style and types
 
 bench: $(READY) ## speed against a floor or a peer measured in the same run
 	$(BIN)/python -m pytest tests/benchmarks --override-ini addopts= --import-mode=importlib -q --timeout=1800
+
+RUNS ?= 100
+chaos: $(READY) ## kill -9 the service and PostgreSQL under load (RUNS=100): nothing acknowledged is lost
+	CHAOS_RUNS=$(RUNS) $(BIN)/python -m pytest tests/chaos -q -s --timeout=7200
 
 dashboard: $(READY) ## open the dashboard on 127.0.0.1:8501
 	$(BIN)/bakeoff dashboard

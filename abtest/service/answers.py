@@ -14,11 +14,10 @@ from abtest.service.lines import AGREE, Judged, judge
 from abtest.service.ports import Clock, Experiments, Limits, Reasons, Recommend, Slate, Snapshot
 from abtest.service.problems import Problem, invalid, shown, unknown
 from abtest.service.schemas import ASSIGN, RECOMMEND, AssignRequest, RecommendRequest
-from abtest.service.telemetry import Telemetry, say
+from abtest.service.telemetry import Telemetry
 from abtest.types import Assignment, Exposure
 
 T = TypeVar("T")
-WARNING = 30  # logging's level
 
 
 @dataclass(kw_only=True, eq=False)
@@ -159,9 +158,8 @@ class Answers:
         )
         try:
             await self.ingest.keep([shown])
-        except Problem as problem:
+        except Problem:  # the log itself tells why, once
             self.telemetry.unlogged.inc()
-            say(WARNING, "exposure not logged", request_id=request_id, detail=problem.detail)
             return False
         return True
 

@@ -1,6 +1,7 @@
 """Ingest: events of many requests at once, kept by one commit, acknowledged only when the log says they are durable."""
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 from abtest.events.log import EventLog
 from abtest.service.ports import Observe
 from abtest.service.problems import Problem, unavailable
+from abtest.service.telemetry import say
 from abtest.types import Exposure, Outcome
 
 GROUP = 2_000
@@ -98,10 +100,12 @@ class Ingest:
             else:
                 _fail(group, Problem(422, "refused", str(error), "mend the event and send it again"))
         except Exception as error:  # whatever the log's engine raises: the senders wait for an answer
-            self.failing = str(error)
+            self._fails(str(error))
             _fail(group, unavailable(f"the event log cannot be written: {error}", AGAIN))
         else:
-            self.failing = ""
+            if self.failing:
+                self.failing = ""
+                say(logging.INFO, "event log is back")
             self.commits += 1
             self.kept += sum(new)
             self._tell(group, new)
@@ -120,10 +124,16 @@ class Ingest:
                 waiting.new.set_result(new[start:end])
             start = end
 
+    def _fails(self, why: str) -> None:
+        """Remember why the log fails; told once, however many senders come meanwhile."""
+        if not self.failing:
+            say(logging.ERROR, "event log fails", detail=why)
+        self.failing = why
+
     def _give_up(self, group: list[_Waiting]) -> None:
         """The log hangs: everybody who waits is told that it is not known whether the events were kept."""
         self._overdue = True
-        self.failing = f"no answer for {self._patience:g} seconds"
+        self._fails(f"no answer for {self._patience:g} seconds")
         _fail([*group, *self._queue], unavailable(f"the event log gave {self.failing}", AGAIN))
 
 

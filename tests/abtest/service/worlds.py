@@ -6,9 +6,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import count
-from time import perf_counter
+from time import perf_counter, sleep
 from typing import Any
 
+import uvicorn
 from starlette.testclient import TestClient
 
 from abtest.analysis.metrics import load_metrics
@@ -110,7 +111,22 @@ class World:
 
 
 @contextmanager
-def service(
+def listening(app: Application) -> Iterator[str]:
+    """The application on a port of this machine, by the server that really serves it."""
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error", access_log=False))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        while not server.started:
+            assert thread.is_alive(), "the server ended before it listened"
+            sleep(0.01)
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join(30)
+
+
+def made(
     experiments: Sequence[Experiment] = (RANKER, LAYOUT, OVER),
     *,
     tokens: str = "",
@@ -119,16 +135,15 @@ def service(
     recommender: Any = made_up,
     observe: Observe | None = None,
     missing: Sequence[int] = (),
-    readiness: Readiness | None = None,
-) -> Iterator[World]:
-    """A service that runs while the context is open."""
+) -> World:
+    """A service that does not run yet."""
     time, numbers, kept = [MONDAY], count(1), log or MemoryLog()
     book = MemoryBook(experiments, missing)
     app = create_app(
         experiments=book,
         recommender=recommender,
         log=kept,
-        readiness=lambda: readiness or Readiness(ready=True, model="m", champion=1, versions=(1, 2)),
+        readiness=lambda: Readiness(ready=True, model="m", champion=1, versions=(1, 2)),
         clock=Clock(now=lambda: time[0], ticks=perf_counter),
         new_id=lambda: f"id-{next(numbers)}",
         tokens=Tokens.parse(tokens),
@@ -136,5 +151,13 @@ def service(
         reasons=because,
         observe=observe,
     )
-    with TestClient(app, raise_server_exceptions=False) as client:
-        yield World(app=app, client=client, log=kept, book=book, time=time)
+    client = TestClient(app, raise_server_exceptions=False)
+    return World(app=app, client=client, log=kept, book=book, time=time)
+
+
+@contextmanager
+def service(experiments: Sequence[Experiment] = (RANKER, LAYOUT, OVER), **parts: Any) -> Iterator[World]:
+    """A service that runs in this process while the context is open."""
+    world = made(experiments, **parts)
+    with world.client:
+        yield world
