@@ -53,7 +53,8 @@ class Explainer:
     among people of the same place, or all; `none`.
 
     verb: what users do with items, as in "because you {verb} X". labels: item features whose labels may be named (None:
-    brand and the usual ones there are); near: a user feature that says where somebody is; latest: how many items of a
+    brand and the usual ones there are); near: a user feature that says where somebody is, or a query's context of the
+    same name, which goes first; latest: how many items of a
     history are tried, the youngest first.
     """
 
@@ -148,14 +149,21 @@ class Explainer:
             return "new", f"new: {shared}, which you {self.verb} before" if shared else "new", float(age)
         if recent >= FEW and known.surge[item] >= SURGE:
             return "trending", f"trending: {recent} people in {self.days:g} days, usually {usual:.1f}", float(recent)
-        user = int(query.users[0])
-        where = known.place_of[user] if 0 <= user < len(known.place_of) else -1
+        where = self._place(query)
         if where >= 0 and self._is_top(known.near[where], item):
             count = int(known.near[where, item])
             return "near", f"popular in {known.places[where]}: {count} people in {self.days:g} days", float(count)
         if self._is_top(known.recent, item):
             return "popular", f"popular: {recent} people in {self.days:g} days", float(recent)
         return "none", "chosen by many small things, none of which stands out", float("nan")
+
+    def _place(self, query: Queries) -> int:
+        known, user = self._known(), int(query.users[0])
+        if self.near is not None and self.near in query.context:
+            told = str(query.context[self.near][0])
+            if told in known.places:
+                return known.places.index(told)
+        return int(known.place_of[user]) if 0 <= user < len(known.place_of) else -1
 
     def _is_top(self, counts: NDArray[np.int64], item: int) -> bool:
         above = int((counts > counts[item]).sum())

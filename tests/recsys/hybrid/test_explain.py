@@ -179,6 +179,16 @@ def test_what_is_popular_where_somebody_is(week: Dataset) -> None:
     assert reasons_for(week, -1, [0], **params)[0].kind == "popular"
 
 
+def test_the_context_says_where_somebody_is(week: Dataset) -> None:
+    explainer = Explainer(near="town", top=0.2).fit(week)
+    query = dataclasses.replace(ask(week, [5, -1, 3]), context={"town": np.array(["Ulm", "Ulm", "Rome"], dtype=object)})
+    lists = Recommendations(
+        queries=query, items=np.zeros((3, 1), np.int32), scores=np.ones((3, 1), np.float32), model="written down"
+    )
+    words = [row[0].words for row in explainer.explain(Popularity().fit(week), lists)]
+    assert words == ["popular in Ulm: 5 people in 7 days"] * 3  # a town that nobody is from says nothing
+
+
 def test_what_is_new_from_a_brand_that_was_liked(week: Dataset) -> None:
     assert reasons_for(week, 9, [2])[0].words == "new: brand: Acme, which you liked before"
     assert reasons_for(week, 1, [2])[0].words == "new"
