@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
+import orjson
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, TypeAdapter
 
 
@@ -12,8 +13,16 @@ def _id(text: str) -> str:
     return text
 
 
+def _plain(tree: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    try:
+        orjson.dumps(tree)
+    except TypeError as error:  # a whole number beyond 64 bits, a tree too deep: half of the world's parsers lose it
+        raise ValueError(f"not every JSON reader could read this back: {error}") from None
+    return tree
+
+
 Id = Annotated[str, Field(min_length=1), AfterValidator(_id)]
-Context = dict[str, JsonValue]
+Context = Annotated[dict[str, JsonValue], AfterValidator(_plain)]
 
 
 class _In(BaseModel):

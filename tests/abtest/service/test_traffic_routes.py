@@ -68,6 +68,7 @@ def test_a_stopped_experiment_says_inactive_and_an_unknown_one_names_the_nearest
         (b'{"unit": "\\ud83d"}', 400, "JSON"),
         (b'{"unit": "u", "experimnt": "ranker"}', 422, "experimnt: Extra inputs are not permitted"),
         (b'{"unit": "' + b"x" * 300 + b'"}', 422, "300 characters, at most 256"),
+        (b'{"unit": "u", "context": {"x": [184467440737095516160]}}', 422, "exceeds 64-bit"),
         (b'{"unit": "u", "context": {"x": "' + b"y" * 9000 + b'"}}', 422, "context is longer than 8192"),
     ],
 )
