@@ -247,3 +247,15 @@ def test_exploration_owes_a_place_to_items_of_few_users(shop: Dataset, ranked: C
     assert explored.rerank(given, 3).items.tolist() == [[0, 1, 7], [0, 1, 2]]
     assert Exploration(few=2, at_least=2).fit(shop).rerank(given, 3).items.tolist() == [[0, 3, 4], [0, 1, 2]]
     assert explored.measures(given)["new_items"].tolist() == [1, 0]
+
+
+def test_a_pipeline_shows_a_new_item_on_the_page(shop: Dataset) -> None:
+    parts = [{"model": "popularity"}, {"model": "content"}]
+    queries = Queries.of(shop.interactions, np.array([1]))
+    shown = {}
+    for page in (None, 3):
+        floor = {"name": "exploration", "params": {"few": 1, "page": page}}
+        model = Pipeline(candidates=parts, ranker=None, rerankers=[floor]).fit(shop)
+        shown[page] = recommend(model, queries, 3).items[0].tolist()
+    assert 7 not in shown[None]  # the floor of the whole pool is met below the page
+    assert shown[3] == [*shown[None][:2], 7]
