@@ -22,6 +22,8 @@ SURGE = 3.0
 """Standard deviations above the usual from which on an item trends."""
 FEW = 5
 """Fewer people than this are no crowd."""
+MAKERS = frozenset({"brand", "seller", "shop", "author", "artist", "publisher", "label"})
+"""Columns whose labels an item comes from; of all others it is in one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,7 +148,7 @@ class Explainer:
         age, recent, usual = known.age_days[item], int(known.recent[item]), float(known.usual[item])
         if not age > self.new_days:
             shared = self._shared_label(item, query)
-            return "new", f"new: {shared}, which you {self.verb} before" if shared else "new", float(age)
+            return "new", f"new {shared}, which you {self.verb} before" if shared else "new", float(age)
         if recent >= FEW and known.surge[item] >= SURGE:
             return "trending", f"trending: {recent} people in {self.days:g} days, usually {usual:.1f}", float(recent)
         where = self._place(query)
@@ -170,9 +172,13 @@ class Explainer:
         return bool(counts[item] >= FEW) and above < max(1, round(self.top * len(counts)))
 
     def _shared_label(self, item: int, query: Queries) -> str:
+        """Such as "from Acme" or "in tea"; "" when the item shares no label with what was liked."""
         liked = self._labels[query.items[query.weights > 0]]
         shared = [label for label in self._labels[item].tolist() if label >= 0 and (liked == label).any()]
-        return self._names[shared[0]] if shared else ""
+        if not shared:
+            return ""
+        column, _, label = self._names[shared[0]].partition(": ")
+        return f"{'from' if column in MAKERS else 'in'} {label}"
 
     def _known(self) -> Evidence:
         if self._evidence is None:

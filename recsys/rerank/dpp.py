@@ -18,8 +18,8 @@ class DPP(Diversifier):
     """The greedy maximum of (1 - strength) * sum of relevance + strength * log det S over the items of the list.
 
     S = (1 - ridge) * cosines + ridge on the diagonal, 1 there: `ridge` keeps a second item of the same vector possible,
-    at the price of log ridge. Found by the updates of Chen, Zhang & Zhou (2018), equation 16 with theta = 1 - strength,
-    in k m (k + d) multiplications for a list of m candidates; ties go to the earlier place.
+    at the price of log ridge. Found by the updates of Chen, Zhang & Zhou (2018), whose theta is 1 - strength, in
+    k m (k + d) multiplications for a list of m candidates; ties go to the earlier place.
     """
 
     name: ClassVar[str] = "dpp"

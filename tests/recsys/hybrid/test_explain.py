@@ -190,7 +190,7 @@ def test_the_context_says_where_somebody_is(week: Dataset) -> None:
 
 
 def test_what_is_new_from_a_brand_that_was_liked(week: Dataset) -> None:
-    assert reasons_for(week, 9, [2])[0].words == "new: brand: Acme, which you liked before"
+    assert reasons_for(week, 9, [2])[0].words == "new from Acme, which you liked before"
     assert reasons_for(week, 1, [2])[0].words == "new"
 
 
