@@ -131,11 +131,13 @@ class VariantConfig(Strict):
     """One competitor: a model with its parameters, and what of them is searched.
 
     A searched name may be a place inside a parameter, such as `candidates.0.m` or `ranker.n_trees` of a pipeline.
+    trials: instead of `tuning.trials`, for what costs more to fit than the others.
     """
 
     model: str
     params: dict[str, Any] = Field(default_factory=dict)
     search: dict[str, Range] = Field(default_factory=dict)
+    trials: Annotated[int, Field(ge=1)] | None = None
     parts: tuple[str, ...] = ()
 
     @field_validator("model")

@@ -77,7 +77,7 @@ def tune(
             study,
             variant.search,
             [first],
-            config.tuning,
+            config.tuning.model_copy(update={"trials": variant.trials or config.tuning.trials}),
             seed=bench.seed,
             fit=lambda batch: list(pool.map(fit_trial, map(task, batch))),
             tell=lambda *state: progress(f"tune {name}", *state),
@@ -119,7 +119,7 @@ def tune_fusion(
         return Answer.of(bench.value_of(filled(merged, popular)))
 
     # merging costs little: never so few trials that a part alone is not tried
-    tuning = config.tuning.model_copy(update={"trials": max(config.tuning.trials, len(first))})
+    tuning = config.tuning.model_copy(update={"trials": max(variant.trials or config.tuning.trials, len(first))})
     with open_study(_journal(name, variant, config, bench, home, chosen), f"{config.name}/{name}") as study:
         search(
             study,
@@ -162,7 +162,7 @@ def _journal(
 ) -> Path:
     """The journal of exactly this question: another space, data, seed or metric is another file."""
     question = [
-        variant.model_dump(mode="json"),
+        variant.model_dump(mode="json", exclude={"trials"}),  # more of them go on where the others ended
         parts,
         bench.train.fingerprint,
         bench.validation.fingerprint,

@@ -76,6 +76,15 @@ def test_the_best_trial_wins_and_its_value_can_be_had_again(search: Search, benc
     assert bench.value(model) == tuned.value
 
 
+def test_a_costly_variant_has_fewer_trials_and_goes_on_when_it_is_given_more(search: Search, tmp_path: Path) -> None:
+    home = Home.at(tmp_path / "kept")
+    few = search({**KNN, "trials": 2}, home=home)
+    assert len(few.trials) == 2
+    more = search({**KNN, "trials": 4}, home=home)
+    assert told(more)[:2] == told(few)
+    assert (len(more.trials), len(journals(home))) == (4, 1)
+
+
 def test_a_variant_without_a_search_keeps_its_parameters(search: Search) -> None:
     tuned = search({"model": "als", "params": {"factors": 8}})
     assert tuned.params == {"factors": 8, "seed": 5}  # the seed of the bake-off
