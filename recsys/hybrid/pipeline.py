@@ -96,6 +96,8 @@ class Pipeline(Recommender):
 
     def score(self, queries: Queries) -> NDArray[np.float32]:
         """(n, n_items) the ranker's scores; NaN for what is seen or named by no source."""
+        if len(queries) == 0:
+            return np.zeros((0, self._n_items), np.float32)
         items, scores = self._lists(queries)
         dense = np.full((len(queries), self._n_items), np.nan, np.float32)
         row, place = np.nonzero(items >= 0)

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
 
 from recsys.data.dataset import Dataset
 from recsys.data.queries import Queries
@@ -114,6 +115,15 @@ class Rows:
     def total(self, values: NDArray[Any]) -> NDArray[np.float64]:
         """(n,) sums of (h,) values over each history; 0 for an empty one."""
         return np.bincount(self.row_query, values, minlength=len(self.queries)).astype(np.float64)
+
+    def sums(self, table: NDArray[Any], weights: NDArray[np.float64]) -> Floats:
+        """(n, d) sums over each history of the rows of a table (n_items, d), each by its weight (h,)."""
+        rows = len(self.queries.items)
+        # over the rows of the histories alone: the cost does not grow with the catalogue
+        taken = csr_matrix(
+            (weights.astype(np.float32), np.arange(rows), self.queries.indptr), (len(self.queries), rows)
+        )
+        return np.asarray(taken @ table[self.queries.items], np.float32)
 
     def mean(self, values: NDArray[Any], weights: NDArray[Any] | None = None) -> NDArray[np.float64]:
         """(n,) means of (h,) values over each history, over those that are numbers; NaN where there are none."""

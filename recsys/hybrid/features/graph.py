@@ -42,7 +42,7 @@ class Graph(Group):
         kept = nearest(items, liked.tocsr(), NEIGHBOURS, divide)
         edges = csr_matrix(kept.maximum(kept.T))
         arcs = _arcs(past.dataset.interactions)
-        degree = np.asarray(edges.sum(axis=1), np.float32).ravel()
+        degree = np.log1p(np.asarray(edges.sum(axis=1), np.float32).ravel())
         return _cells("edges", edges) | _cells("arcs", arcs) | {"root": root, "degree": degree}
 
     def describe(self) -> dict[str, str]:
@@ -75,7 +75,7 @@ class Graph(Group):
             last * there,
             linked / length,
             np.log1p(paths * self.learnt["root"][rows.item]) * there,
-            np.log1p(self.learnt["degree"])[rows.item],
+            self.learnt["degree"][rows.item],
             next_last * there,
             next_recent * there,
             next_most * there,

@@ -32,8 +32,9 @@ class Similarity(Group):
     def _fit(self, past: Past) -> State:
         vectors = self._vectors(past)
         if vectors is None:
-            return {"vectors": np.zeros((past.n_items, 0), np.float32)}
-        return {"vectors": np.asarray(unit_rows(vectors), np.float32)}
+            return {"vectors": np.zeros((past.n_items, 0), np.float32), "known": np.zeros(past.n_items, bool)}
+        unit = np.ascontiguousarray(unit_rows(vectors), np.float32)
+        return {"vectors": unit, "known": unit.any(axis=1)}
 
     def describe(self) -> dict[str, str]:
         """Six features, or none."""
@@ -55,13 +56,13 @@ class Similarity(Group):
             return np.zeros((len(rows.item), 0), np.float32)
         of_item = vectors[rows.item]
         weight = rows.row_weight
-        whole, recent = (_profile(rows, vectors, w) for w in (weight, weight * FADE**rows.row_age))
+        whole, recent = (rows.sums(vectors, w) for w in (weight, weight * FADE**rows.row_age))
         last = np.where((rows.last_item >= 0)[:, None], vectors[rows.last_item.clip(min=0)], np.float32(np.nan))
         cosines = [np.einsum("cd,cd->c", unit[rows.query], of_item) for unit in (_unit(whole), _unit(recent), last)]
         total = rows.total(weight)
         focus = ratio(np.linalg.norm(whole, axis=1), total)
         table = columns(*cosines, *_nearest(rows, vectors, of_item), focus[rows.query])
-        table[~of_item.any(axis=1), :5] = np.nan
+        table[~self.learnt["known"][rows.item], :5] = np.nan
         return table
 
 
@@ -88,12 +89,6 @@ class Latent(Similarity):
         users, items = (np.asarray(liked.sum(axis=axis)).ravel().clip(min=1) for axis in (1, 0))
         data = 1 / np.sqrt(np.repeat(users, np.diff(liked.indptr)) * items[liked.indices])
         return reduced(csr_matrix((data, liked.indices, liked.indptr), shape=liked.shape).T.tocsr(), DIMENSIONS)
-
-
-def _profile(rows: Rows, vectors: Floats, weights: NDArray[np.float64]) -> Floats:
-    shape = (len(rows.queries), len(vectors))
-    history = csr_matrix((weights.astype(np.float32), rows.queries.items, rows.queries.indptr), shape=shape)
-    return np.asarray(history @ vectors, np.float32)
 
 
 def _unit(profiles: Floats) -> Floats:

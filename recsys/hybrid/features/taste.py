@@ -29,11 +29,12 @@ class Taste(Group):
         state: State = {"columns": texts(names)}
         users = past.dataset.interactions.item_users.astype(np.float64)
         for place, name in enumerate(names):
-            labels = label_shares(past.dataset.item_features[name])
-            shares = (labels.T @ users + 1) / (users.sum() + labels.shape[1])
-            among = ratio(users, labels @ (labels.T @ users))
-            state |= {f"{place}.labels": labels, f"{place}.shares": shares.astype(np.float32)}
-            state[f"{place}.among"] = among.astype(np.float32)
+            shares = label_shares(past.dataset.item_features[name])
+            usual = (shares.T @ users + 1) / (users.sum() + shares.shape[1])
+            among = ratio(users, shares @ (shares.T @ users))
+            labels, parts = _slots(shares)
+            state |= {f"{place}.labels": labels, f"{place}.parts": parts}
+            state |= {f"{place}.usual": usual.astype(np.float32), f"{place}.among": among.astype(np.float32)}
         return state
 
     def describe(self) -> dict[str, str]:
@@ -57,21 +58,30 @@ class Taste(Group):
         return np.hstack(parts) if parts else np.zeros((len(rows.item), 0), np.float32)
 
     def _column(self, rows: Rows, place: int) -> Floats:
-        labels, shares = self.learnt[f"{place}.labels"], self.learnt[f"{place}.shares"]
-        of_item = labels[rows.item]
-        plain, weighted = np.ones(len(rows.row_age)), rows.row_weight
-        count, taste, recent = (_profile(rows, labels, w) for w in (plain, weighted, weighted * FADE**rows.row_age))
-        last = np.where((rows.last_item >= 0)[:, None], labels[rows.last_item.clip(min=0)], np.nan)
-        share, faded = (_of(_normed(profile), of_item, rows.query) for profile in (taste, recent))
-        usual = of_item @ shares
-        normed = np.nan_to_num(_normed(taste))
-        entropy = -(normed * np.log(normed, out=np.zeros_like(normed), where=normed > 0)).sum(axis=1)
-        silent = np.isnan(share)
+        labels, parts, usual = (self.learnt[f"{place}.{name}"] for name in ("labels", "parts", "usual"))
+        of_item = labels[rows.item], parts[rows.item]
+
+        def profile(weights: NDArray[np.float64]) -> NDArray[np.float64]:
+            """(n, n_labels) the labels of the histories, each row by its weight."""
+            weighted = weights[:, None] * parts[rows.queries.items]
+            cell = rows.row_query[:, None] * len(usual) + labels[rows.queries.items]
+            size = len(rows.queries) * len(usual)
+            sums = np.bincount(cell.ravel(), weighted.ravel(), minlength=size).astype(np.float64)
+            return sums.reshape(-1, len(usual))
+
+        weight = rows.row_weight
+        counts, taste = profile(np.ones(len(weight))), _normed(profile(weight))
+        recent, last = _normed(profile(weight * FADE**rows.row_age)), profile((rows.row_age == 0) * 1.0)
+        last[rows.length == 0] = np.nan
+        share = _of(taste, of_item, rows.query)
+        expected = _of(usual[None], of_item, np.zeros_like(rows.query))
+        known = np.nan_to_num(taste)
+        entropy = -(known * np.log(known, out=np.zeros_like(known), where=known > 0)).sum(axis=1)
         return columns(
             share,
-            faded,
-            np.where(silent, np.nan, np.log((np.nan_to_num(share) + 0.05 * usual + 1e-6) / (1.05 * usual + 1e-6))),
-            np.log1p(_of(count, of_item, rows.query)),
+            _of(recent, of_item, rows.query),
+            np.log((share + 0.05 * expected + 1e-6) / (1.05 * expected + 1e-6)),
+            np.log1p(_of(counts, of_item, rows.query)),
             _of(last, of_item, rows.query),
             np.exp(entropy)[rows.query],
             self.learnt[f"{place}.among"][rows.item],
@@ -99,18 +109,25 @@ def label_shares(column: NDArray[Any]) -> Floats:
     return np.asarray(dense / dense.sum(axis=1, keepdims=True).clip(min=1), np.float32)
 
 
-def _profile(rows: Rows, labels: Floats, weights: NDArray[np.float64]) -> Floats:
-    """(n, n_labels) the labels of the history, each row by its weight."""
-    shape = (len(rows.queries), len(labels))
-    history = csr_matrix((weights.astype(np.float32), rows.queries.items, rows.queries.indptr), shape=shape)
-    return np.asarray(history @ labels, np.float32)
+def _slots(shares: Floats) -> tuple[NDArray[np.int32], Floats]:
+    """(n, most labels of a row) the labels of each row and their shares; 0 and 0 in the places left over."""
+    width = max(1, int((shares > 0).sum(axis=1).max(initial=0)))
+    labels = np.argsort(-shares, axis=1, kind="stable")[:, :width].astype(np.int32)
+    parts = np.take_along_axis(shares, labels, axis=1)
+    return np.where(parts > 0, labels, 0).astype(np.int32), parts
 
 
-def _normed(profile: Floats) -> Floats:
+def _normed(profile: NDArray[np.float64]) -> NDArray[np.float64]:
     """The rows with sum 1; NaN where a history has no label."""
-    return ratio(profile, profile.sum(axis=1, keepdims=True)).astype(np.float32)
+    return ratio(profile, profile.sum(axis=1, keepdims=True))
 
 
-def _of(profile: NDArray[Any], of_item: Floats, query: NDArray[np.int64]) -> NDArray[np.float64]:
+def _of(
+    profile: NDArray[Any], of_item: tuple[NDArray[np.int32], Floats], query: NDArray[np.int64]
+) -> NDArray[np.float64]:
     """(c,) the part of the query's profile that has the item's labels."""
-    return np.asarray(np.einsum("cl,cl->c", profile[query], of_item), np.float64)
+    labels, parts = of_item
+    total = np.zeros(len(query))
+    for slot in range(labels.shape[1]):
+        total += profile[query, labels[:, slot]] * parts[:, slot]
+    return total
