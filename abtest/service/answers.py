@@ -107,8 +107,8 @@ class Answers:
         }
 
     def _check(self, asked: AssignRequest | RecommendRequest) -> None:
-        for name, text in (("unit", asked.unit), ("experiment", asked.experiment or "")):
-            if len(text) > self.limits.text:
+        for name, text in (("unit", asked.unit), ("experiment", asked.experiment)):
+            if text is not None and len(text) > self.limits.text:
                 raise Problem(
                     422, "too_long", f"{name} has {len(text)} characters, at most {self.limits.text}: {shown(text)}",
                     "send the id that the events carry",

@@ -79,11 +79,8 @@ def request_id_of(headers: dict[bytes, bytes], new_id: Callable[[], str]) -> str
 
 def admit(tokens: Tokens, headers: dict[bytes, bytes], role: Role, telemetry: Telemetry) -> Caller:
     """The caller of a request, if its token is good enough for the role; refused calls are logged and counted."""
-    token = bearer(
-        headers.get(b"authorization", b"").decode("latin-1"), headers.get(b"x-api-key", b"").decode("latin-1")
-    )
     try:
-        return tokens.admit(token, role)
+        return tokens.admit(bearer(headers.get(b"authorization", b""), headers.get(b"x-api-key", b"")), role)
     except Problem as problem:
         telemetry.refused.labels(problem.error).inc()
         say(WARNING, "call refused", error=problem.error, detail=problem.detail, role=role)

@@ -61,8 +61,8 @@ class Tokens:
     def __len__(self) -> int:
         return len(self._known)
 
-    def admit(self, presented: str, role: Role) -> Caller:
-        """The caller, if the token that was presented ("" for none) is good enough for the role; else a Problem."""
+    def admit(self, presented: bytes, role: Role) -> Caller:
+        """The caller, if the token that was presented (empty: none) is good enough for the role; else a Problem."""
         if not self._known:
             if role == "client":
                 return Caller(name=ANYBODY, role="client")
@@ -81,8 +81,8 @@ class Tokens:
             )
         return caller
 
-    def _find(self, presented: str) -> Caller | None:
-        digest = hashlib.sha256(presented.encode(errors="replace")).digest()
+    def _find(self, presented: bytes) -> Caller | None:
+        digest = hashlib.sha256(presented).digest()
         found = None
         for known, caller in self._known:
             if hmac.compare_digest(known, digest):
@@ -90,7 +90,6 @@ class Tokens:
         return found
 
 
-def bearer(authorization: str, api_key: str = "") -> str:
-    """The token in an Authorization header, or the X-API-Key header; "" for none."""
-    kind, _, token = authorization.partition(" ")
-    return token.strip() if kind.lower() == "bearer" else api_key
+def bearer(authorization: bytes, api_key: bytes = b"") -> bytes:
+    """The token in an Authorization header, or the X-API-Key header; empty for none."""
+    return authorization[7:].strip() if authorization[:7].lower() == b"bearer " else api_key

@@ -189,4 +189,4 @@ def test_bad_tokens_are_refused_without_being_told(text: str) -> None:
 def test_a_token_may_hold_colons_and_files_may_hold_comments() -> None:
     tokens = Tokens.parse("# the shop\nshop:client:a:b:0123456789abcd\n\nada:admin:0123456789abcdef\n")
     assert len(tokens) == 2
-    assert tokens.admit("a:b:0123456789abcd", "client").name == "shop"
+    assert tokens.admit(b"a:b:0123456789abcd", "client").name == "shop"
