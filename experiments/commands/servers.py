@@ -1,4 +1,4 @@
-"""The verbs that start something and stay: the dashboard, serving, MLflow."""
+"""The verbs that start something and stay: the dashboard, serving, MLflow; and the doctor who looks at them."""
 
 import sys
 from pathlib import Path
@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from experiments.commands.arguments import HomeFolder, Settings
-from experiments.commands.terminal import home_at, run_program
+from experiments.commands.arguments import AsJson, HomeFolder, Settings
+from experiments.commands.terminal import NO, YES, console, home_at, run_program
 
 commands = typer.Typer()
 
@@ -77,6 +77,26 @@ def serve_model(
     if Registry(place).slots(model).champion is None:
         raise ValueError(f"{model!r} has no champion to serve; `bakeoff train CONFIG` registers one")
     run_program(serve_command(model, port), {"MLFLOW_TRACKING_URI": Tracker(place).uri})
+
+
+@commands.command()
+def doctor(
+    model: Annotated[str, typer.Argument(help="Also look at what serving this registered model takes.")] = "",
+    config: Annotated[Path | None, typer.Option(help="The configuration of the service.")] = None,
+    home: HomeFolder = None,
+    port: Annotated[int, typer.Option(help="Where the service would listen.")] = 8000,
+    as_json: AsJson = False,
+) -> None:
+    """Check the set-up: packages, disk, database, event log, experiments, champion, tokens; and how to mend it.
+
+    Exit code 1 when something is broken. Example: `bakeoff doctor demo`
+    """
+    from experiments.doctor import examine
+    from experiments.show_doctor import findings
+
+    found = examine(home_at(home), model=model, config=config, port=port)
+    findings(console, found, as_json)
+    raise typer.Exit(NO if any(finding.verdict == "broken" for finding in found) else YES)
 
 
 @commands.command()
