@@ -24,6 +24,7 @@ from bakeoff.catalogue import lookup
 from experiments.administration import StoredBook
 from experiments.home import Home
 from experiments.live import LiveHistories
+from experiments.monitor import Alert, watch
 from experiments.package import Package
 from experiments.serving import Patience, Serving, SlateCache
 from experiments.serving_config import LogConfig, ServingConfig
@@ -182,6 +183,18 @@ async def refreshing(slots: Slots, book: StoredBook, seconds: float) -> AsyncIte
         yield
     finally:
         task.cancel()
+
+
+def watch_experiments(home: Home, model: str, config: ServingConfig, *, stop: bool) -> list[Alert]:
+    """One look of the monitor, in a process of its own: reading a log is no work for the one that serves."""
+    source, shelf = RegistrySource(home, model), Shelf(home, model)
+
+    def load(version: int) -> Package:
+        return shelf.load(version) or source.load(version)
+
+    book = StoredBook(home, model, now=lambda: datetime.now(UTC), serves=lambda _: True, prepare=lambda _: None)
+    with open_log(home, config.log) as log:
+        return watch(home, log, book, load, model=model, now=datetime.now(UTC), stop=stop)
 
 
 def log_as_json(level: int = logging.INFO) -> None:

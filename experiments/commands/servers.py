@@ -1,6 +1,7 @@
 """The verbs that start something and stay: the dashboard, serving, MLflow; and the doctor who looks at them."""
 
 import sys
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -77,6 +78,34 @@ def serve_model(
     if Registry(place).slots(model).champion is None:
         raise ValueError(f"{model!r} has no champion to serve; `bakeoff train CONFIG` registers one")
     run_program(serve_command(model, port), {"MLFLOW_TRACKING_URI": Tracker(place).uri})
+
+
+@commands.command()
+def monitor(
+    model: Annotated[str, typer.Argument(help="The registered model whose experiments are watched.")],
+    every: Annotated[float, typer.Option(help="Minutes between two looks; 0: look once.")] = 0.0,
+    stop: Annotated[bool, typer.Option(help="Stop an experiment whose guardrail is surely broken.")] = False,
+    config: Annotated[Path | None, typer.Option(help="The configuration of the service.")] = None,
+    home: HomeFolder = None,
+    as_json: AsJson = False,
+) -> None:
+    """Watch running experiments: broken guardrails, invalid samples, slates that drifted from the training's.
+
+    Looking once ends with exit code 1 when there is a new alarm. Example: `bakeoff monitor demo --every 10 --stop`
+    """
+    from bakeoff.records import to_json
+    from experiments.server import watch_experiments
+    from experiments.serving_config import load
+
+    place, chosen = home_at(home), load(config, [])
+    while True:
+        found = watch_experiments(place, model, chosen, stop=stop)
+        for alert in found:
+            line = f"{alert.at:%Y-%m-%d %H:%M} {alert.experiment}: {alert.says}{' Stopped.' if alert.stopped else ''}"
+            typer.echo(to_json(type(alert), alert, indent=None) if as_json else line)
+        if not every:
+            raise typer.Exit(NO if found else YES)
+        time.sleep(every * 60)
 
 
 @commands.command()
