@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
 
-from abtest.events import LOGS
+from abtest.events import LOGS, lake
 from abtest.events.log import EventLog
 from abtest.service.app import Application, create_app
 from abtest.service.ports import Clock, Limits, Readiness
@@ -186,7 +186,7 @@ async def refreshing(slots: Slots, book: StoredBook, seconds: float) -> AsyncIte
 
 
 def watch_experiments(home: Home, model: str, config: ServingConfig, *, stop: bool) -> list[Alert]:
-    """One look of the monitor, in a process of its own: reading a log is no work for the one that serves."""
+    """One look of the monitor, and the lake brought up to the log: not work for the process that serves."""
     source, shelf = RegistrySource(home, model), Shelf(home, model)
 
     def load(version: int) -> Package:
@@ -194,6 +194,10 @@ def watch_experiments(home: Home, model: str, config: ServingConfig, *, stop: bo
 
     book = StoredBook(home, model, now=lambda: datetime.now(UTC), serves=lambda _: True, prepare=lambda _: None)
     with open_log(home, config.log) as log:
+        try:
+            lake.export(log, home.lake)  # pages and analyses beyond this machine read the lake
+        except ValueError as error:
+            say(logging.ERROR, "lake not brought up to date", detail=str(error))
         return watch(home, log, book, load, model=model, now=datetime.now(UTC), stop=stop)
 
 

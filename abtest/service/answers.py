@@ -16,6 +16,7 @@ from abtest.service.problems import Problem, invalid, shown, unknown
 from abtest.service.schemas import ASSIGN, RECOMMEND, AssignRequest, RecommendRequest
 from abtest.service.telemetry import Telemetry
 from abtest.types import Assignment, Exposure
+from bakeoff.catalogue import check_name
 
 T = TypeVar("T")
 
@@ -59,11 +60,13 @@ class Answers:
         snapshot = self.experiments.snapshot
         place = self._place(snapshot, asked)
         key, name = (None, None) if place is None else (place.experiment, place.variant)
+        if asked.variant is not None:
+            key, name = asked.experiment, self._preview(snapshot, asked)
         variant = None if key is None or name is None else snapshot.variants[key, name]
         slate = await self.recommender(asked.unit, asked.k, variant)
         self._count(slate, key or "", name or "", self.clock.ticks() - started)
         exposure, logged = None, False
-        if asked.expose and key is not None and name is not None:
+        if asked.expose and asked.variant is None and key is not None and name is not None:
             exposure = self.new_id()
             logged = await self._expose(exposure, asked, key, name, slate, request_id)
         why = await self.reasons(asked.unit, slate) if asked.reasons and self.reasons is not None else ()
@@ -132,6 +135,16 @@ class Answers:
             if found.variant is not None:
                 return found
         return None
+
+    def _preview(self, snapshot: Snapshot, asked: RecommendRequest) -> str:
+        """The variant that a tester wants to see, whatever the unit is assigned to."""
+        if asked.experiment is None:
+            raise Problem(422, "no_experiment", "variant is given without its experiment", "name the experiment, too")
+        names = {name: name for key, name in snapshot.variants if key == asked.experiment}
+        try:
+            return check_name(names, asked.variant or "", "variant")
+        except LookupError as error:
+            raise unknown(error) from None
 
     async def _expose(
         self, id: str, asked: RecommendRequest, key: str, name: str, slate: Slate, request_id: str

@@ -69,13 +69,14 @@ class RecommendRequest(_In):
 
     Without an experiment, the oldest running one that takes the unit decides which model fills it; a unit in none is
     given the champion's. expose: log the slate as shown now; false when it may be shown later, or never, and the
-    exposure is sent to /v1/events.
+    exposure is sent to /v1/events. variant: what this variant of the experiment would show, for testers; never logged.
     """
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"unit": "u0001", "k": 5, "context": {"page": "home"}}]})
     unit: Id
     k: int = Field(default=10, ge=1)
     experiment: Id | None = None
+    variant: Id | None = None
     context: Context = Field(default_factory=dict)
     reasons: bool = False
     expose: bool = True

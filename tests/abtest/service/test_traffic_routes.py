@@ -135,6 +135,18 @@ def test_a_preview_is_not_logged(fresh: World) -> None:
     assert fresh.log.exposures().num_rows == 0
 
 
+def test_a_tester_sees_any_variant_and_leaves_no_trace(fresh: World) -> None:
+    for name, version in (("control", 1), ("new", 2)):
+        for key in ("ranker", "over"):  # also one that does not run
+            body = {"unit": "tester", "k": 1, "experiment": key, "variant": name}
+            answer = fresh.post("/v1/recommend", body).json()
+            assert (answer["variant"], answer["version"], answer["exposure"]) == (name, version, None)
+    assert fresh.log.exposures().num_rows == 0
+    wrong = fresh.post("/v1/recommend", {"unit": "u", "experiment": "ranker", "variant": "nwe"})
+    assert (wrong.status_code, "did you mean 'new'" in wrong.json()["detail"]) == (404, True)
+    assert fresh.post("/v1/recommend", {"unit": "u", "variant": "new"}).status_code == 422
+
+
 def test_a_fallback_is_told_logged_and_counted() -> None:
     async def fails_over(unit: str, k: int, variant: Variant | None) -> object:
         slate = await made_up(unit, k, variant)
