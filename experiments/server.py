@@ -116,6 +116,7 @@ def build(home: Home, model: str, config: ServingConfig, *, tokens: Tokens) -> S
         reasons=serving.why,
         observe=serving.observe,
         telemetry=telemetry,
+        access_log=config.access_log,
         background=[lambda: refreshing(slots, book, config.refresh_seconds)],
     )
     telemetry.gauge(

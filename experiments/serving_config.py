@@ -51,7 +51,8 @@ class ServingConfig(Strict):
     deadline_ms: for the model that a variant names; second_deadline_ms: for the champion, when it stands in; threads,
     waiting: of each version, and requests that may wait for them; refresh_seconds: between two looks at the registry
     and the experiments; start_patience_seconds: for the registry, before the last known models are taken up;
-    replay_hours: of the log, read at the start so that histories go on where they ended.
+    replay_hours: of the log, read at the start so that histories go on where they ended; access_log: a JSON line for
+    every request.
     """
 
     deadline_ms: Above = 50.0
@@ -61,6 +62,7 @@ class ServingConfig(Strict):
     refresh_seconds: Above = 5.0
     start_patience_seconds: Above = 10.0
     replay_hours: Annotated[float, Field(ge=0)] = 24.0
+    access_log: bool = False
     cache: CacheConfig = CacheConfig()
     breaker: BreakerConfig = BreakerConfig()
     limits: LimitsConfig = LimitsConfig()

@@ -76,8 +76,7 @@ class Application(FastAPI):
                 status = problem.status
                 await send_problem(send, problem, request_id)
         route = getattr(scope.get("route"), "path", "other")  # never the raw path: it would be a label without end
-        hot.telemetry.requests.labels(route, str(status)).inc()
-        hot.telemetry.seconds.labels(route).observe(hot.clock.ticks() - started)
+        hot.finished(route, status, hot.clock.ticks() - started, request_id)
 
 
 def create_app(
@@ -94,6 +93,7 @@ def create_app(
     observe: Observe | None = None,
     telemetry: Telemetry | None = None,
     background: Sequence[Background] = (),
+    access_log: bool = False,
 ) -> Application:
     """The service. `background` contexts are open while it runs; `observe` is told of every event that was kept."""
     measured = telemetry or Telemetry()
@@ -128,6 +128,7 @@ def create_app(
         clock=clock,
         new_id=new_id,
         telemetry=measured,
+        access_log=access_log,
     )
     needs = _needs(tokens, measured)
     document.add_hot_routes(app, needs)
@@ -151,7 +152,7 @@ def _needs(tokens: Tokens, telemetry: Telemetry) -> Needs:
             given: Annotated[HTTPAuthorizationCredentials | None, Depends(scheme)],
             api_key: Annotated[str | None, Depends(key)],
         ) -> Caller:
-            return admit(tokens, dict(request.scope["headers"]), role, telemetry)
+            return admit(tokens, request.scope, dict(request.scope["headers"]), role, telemetry)
 
         return caller
 

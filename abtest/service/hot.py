@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
@@ -16,7 +16,7 @@ from abtest.service.telemetry import Telemetry, say
 Answer = Callable[[bytes, str], Awaitable[dict[str, Any]]]
 
 JSON = (b"content-type", b"application/json")
-ERROR, WARNING = 40, 30  # logging's levels
+ERROR, WARNING, INFO = 40, 30, 20  # logging's levels
 _request_id = re.compile(r"[A-Za-z0-9._:-]{1,64}").fullmatch
 
 
@@ -38,33 +38,40 @@ class Hot:
     clock: Clock
     new_id: Callable[[], str]
     telemetry: Telemetry
-
-    def __post_init__(self) -> None:
-        seconds = self.telemetry.seconds
-        self._timers = {path: seconds.labels(path) for path in self.routes}
-        self._counters = {path: self.telemetry.requests.labels(path, "200") for path in self.routes}
+    access_log: bool = False
+    _measures: dict[tuple[str, int], tuple[Any, Any]] = field(default_factory=dict)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request of a path in `routes`."""
-        started, path = self.clock.ticks(), scope["path"]
+        started, path, status = self.clock.ticks(), scope["path"], 200
         headers = dict(scope["headers"])
         request_id = request_id_of(headers, self.new_id)
         try:
-            admit(self.tokens, headers, "client", self.telemetry)
+            admit(self.tokens, scope, headers, "client", self.telemetry)
             body = await read(receive, headers, self.limits)
             answer = await self.routes[path](body, request_id)
             await _send(send, 200, answer, request_id)
-            self._counters[path].inc()
         except Gone:
             return
         except Problem as problem:
+            status = problem.status
             await send_problem(send, problem, request_id)
-            self.telemetry.requests.labels(path, str(problem.status)).inc()
         except Exception:
+            status = 500
             say(ERROR, "request failed", trace=True, route=path, request_id=request_id)
             await send_problem(send, unforeseen(), request_id)
-            self.telemetry.requests.labels(path, "500").inc()
-        self._timers[path].observe(self.clock.ticks() - started)
+        self.finished(path, status, self.clock.ticks() - started, request_id)
+
+    def finished(self, route: str, status: int, seconds: float, request_id: str) -> None:
+        """Count and time a request; log it, if every one is to be logged."""
+        measures = self._measures.get((route, status))
+        if measures is None:  # finding a labelled metric costs as much as counting three times
+            measures = self.telemetry.requests.labels(route, str(status)), self.telemetry.seconds.labels(route)
+            self._measures[route, status] = measures
+        measures[0].inc()
+        measures[1].observe(seconds)
+        if self.access_log:
+            say(INFO, "request", route=route, status=status, ms=round(seconds * 1000, 3), request_id=request_id)
 
 
 def request_id_of(headers: dict[bytes, bytes], new_id: Callable[[], str]) -> str:
@@ -77,13 +84,14 @@ def request_id_of(headers: dict[bytes, bytes], new_id: Callable[[], str]) -> str
     return new_id()
 
 
-def admit(tokens: Tokens, headers: dict[bytes, bytes], role: Role, telemetry: Telemetry) -> Caller:
+def admit(tokens: Tokens, scope: Scope, headers: dict[bytes, bytes], role: Role, telemetry: Telemetry) -> Caller:
     """The caller of a request, if its token is good enough for the role; refused calls are logged and counted."""
     try:
         return tokens.admit(bearer(headers.get(b"authorization", b""), headers.get(b"x-api-key", b"")), role)
     except Problem as problem:
         telemetry.refused.labels(problem.error).inc()
-        say(WARNING, "call refused", error=problem.error, detail=problem.detail, role=role)
+        peer = (scope.get("client") or ("",))[0]
+        say(WARNING, "call refused", error=problem.error, detail=problem.detail, route=scope["path"], peer=peer)
         raise
 
 

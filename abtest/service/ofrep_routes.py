@@ -77,7 +77,7 @@ def add(
         openapi_extra={"requestBody": _REQUEST},
     )
     async def one(key: str, request: Request) -> Response:
-        admit(tokens, dict(request.scope["headers"]), "client", telemetry)
+        admit(tokens, request.scope, dict(request.scope["headers"]), "client", telemetry)
         try:
             unit = ofrep.unit_of(await request.body(), limits)
             found = ofrep.flag(experiments.snapshot, key, unit, clock.now())
@@ -101,7 +101,7 @@ def add(
         },
     )
     async def bulk(request: Request) -> Response:
-        admit(tokens, dict(request.scope["headers"]), "client", telemetry)
+        admit(tokens, request.scope, dict(request.scope["headers"]), "client", telemetry)
         try:
             unit = ofrep.unit_of(await request.body(), limits)
         except ofrep.Failure as failure:

@@ -42,7 +42,7 @@ lines = st.one_of(
 )  # fmt: skip
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(batch=st.lists(lines, max_size=6))
 def test_every_line_has_a_fate_and_what_is_kept_fits_the_log(batch: list[Any]) -> None:
     body = json.dumps({"events": batch}).encode()
@@ -55,7 +55,7 @@ def test_every_line_has_a_fate_and_what_is_kept_fits_the_log(batch: list[Any]) -
     assert len(rows_of(line.event for line in judged if line.event is not None)) == sum(not j.detail for j in judged)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(body=st.binary(max_size=40) | anything.map(lambda tree: json.dumps(tree).encode()))
 def test_no_body_breaks_a_border(body: bytes) -> None:
     for border in (lambda: judge(body, MONDAY, LIMITS), lambda: unit_of(body, LIMITS)):
@@ -65,7 +65,7 @@ def test_no_body_breaks_a_border(body: bytes) -> None:
         _parse(kind, body)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(tree=st.fixed_dictionaries({"unit": texts}, optional={"experiment": texts, "context": anything, "k": numbers}))
 def test_what_is_let_in_can_be_sent_out_again(tree: dict[str, Any]) -> None:
     for kind in (ASSIGN, RECOMMEND):

@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 
 from abtest.service.ports import Limits
+from abtest.service.telemetry import JsonLines
 from abtest.types import Exposure, Outcome, Variant
 from tests.abtest.service.worlds import MONDAY, RANKER, World, made_up, service
 
@@ -262,6 +263,22 @@ def test_kept_events_are_observed_when_they_are_durable() -> None:
     assert [(event.id, event.unit) for event in seen[:1]] == [("o1", "u1")]
     assert isinstance(seen[1], Exposure)
     assert seen[1].unit == "u2"
+
+
+def test_every_request_is_a_line_of_json_when_it_is_asked_for(caplog: pytest.LogCaptureFixture) -> None:
+    with service() as world, caplog.at_level("INFO", "bakeoff.service"):
+        world.post("/v1/assign", {"unit": "u1"}, **{"x-request-id": "one"})
+        world.app.hot.access_log = True
+        world.post("/v1/assign", {"unit": "u1"}, **{"x-request-id": "two"})
+        world.client.get("/v1/experiments", headers={"x-request-id": "three"})
+    lines = [json.loads(JsonLines().format(record)) for record in caplog.records]
+    asked = [line for line in lines if line["event"] == "request"]
+    assert [(line["route"], line["status"], line["request_id"]) for line in asked] == [
+        ("/v1/assign", 200, "two"),
+        ("/v1/experiments", 403, "three"),
+    ]
+    (refused,) = (line for line in lines if line["event"] == "call refused")
+    assert (refused["error"], refused["route"], refused["peer"]) == ("closed", "/v1/experiments", "testclient")
 
 
 def test_health_readiness_and_metrics(world: World) -> None:
