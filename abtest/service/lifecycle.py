@@ -15,7 +15,9 @@ ALLOWED: dict[Action, tuple[tuple[Status, ...], Status | None]] = {
 
 
 class NotAllowedError(Exception):
-    """The experiment's state forbids it; the text says why and what to do instead."""
+    """The experiment's state forbids it; the text says why. exit_code: no, but not wrongly used."""
+
+    exit_code = 1
 
 
 def changed(experiment: Experiment, action: Action, traffic: float | None = None) -> Experiment:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+import experiments.commands.life  # noqa: F401  its verbs join `bakeoff experiment`
 from experiments.commands.arguments import AsJson, HomeFolder, Settings
 from experiments.commands.terminal import NO, YES, console, home_at, run_program
 
