@@ -20,12 +20,19 @@ class StoredBook(Book):
     """Experiments as `experiments.store` keeps them; those that it creates are of one registered model."""
 
     def __init__(
-        self, home: Home, model: str, *, now: Callable[[], datetime], serves: Serves, prepare: Prepare
+        self,
+        home: Home,
+        model: str,
+        *,
+        now: Callable[[], datetime],
+        serves: Serves,
+        prepare: Prepare,
+        warm: Prepare | None = None,
     ) -> None:
         self._home, self._model = home, model
         self._store, self._trail = ExperimentStore(home), Audit(home)
         self._damaged: set[str] = set()
-        super().__init__(now=now, serves=serves, prepare=prepare)
+        super().__init__(now=now, serves=serves, prepare=prepare, warm=warm)
         self.refresh()
 
     def drafts(self) -> Sequence[Draft]:

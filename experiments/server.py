@@ -19,7 +19,7 @@ from abtest.service.app import Application, create_app
 from abtest.service.ports import Clock, Limits, Readiness
 from abtest.service.security import Tokens
 from abtest.service.telemetry import JsonLines, Telemetry, logger, say
-from abtest.types import Outcome
+from abtest.types import Experiment, Outcome
 from bakeoff.catalogue import lookup
 from experiments.administration import StoredBook
 from experiments.home import Home
@@ -96,7 +96,12 @@ def build(home: Home, model: str, config: ServingConfig, *, tokens: Tokens) -> S
         live=live,
         patience=Patience(deadline=config.deadline_ms / 1000, second=config.second_deadline_ms / 1000),
     )
-    book = StoredBook(home, model, now=clock.now, serves=serving.serves, prepare=serving.prepare)
+
+    def warm(experiment: Experiment) -> None:
+        if slots.current.champion is not None:  # before that, opening the slots loads what running experiments name
+            serving.prepare(experiment)
+
+    book = StoredBook(home, model, now=clock.now, serves=serving.serves, prepare=serving.prepare, warm=warm)
     slots.open(config.start_patience_seconds)
     if slots.current.champion is None:
         log.close()

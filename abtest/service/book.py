@@ -3,7 +3,7 @@
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
 from datetime import datetime
 
@@ -21,14 +21,18 @@ class Book(ABC):
     """Keeps `abtest.service.ports.Experiments`' promises on top of a place that a subclass knows.
 
     serves: whether the recommender can fill an experiment's variants; prepare: raises a ValueError when a model that
-    a variant names cannot be loaded. A change is written to the audit first: a crash in between leaves a line that was
+    a variant names cannot be loaded; warm: called with what another process started, before any unit is assigned to
+    it. A change is written to the audit first: a crash in between leaves a line that was
     not carried out, never a silent change.
     """
 
-    def __init__(self, *, now: Callable[[], datetime], serves: Serves, prepare: Prepare) -> None:
+    def __init__(
+        self, *, now: Callable[[], datetime], serves: Serves, prepare: Prepare, warm: Prepare | None = None
+    ) -> None:
         self._now = now
         self._serves = serves
         self._prepare = prepare
+        self._warm = warm
         self._snapshot = Snapshot.of((), "", serves=serves)
 
     @property
@@ -44,9 +48,21 @@ class Book(ABC):
         if revision == self._snapshot.revision:
             return
         try:
-            self._snapshot = Snapshot.of(experiments, revision, serves=self._serves)
+            snapshot = Snapshot.of(experiments, revision, serves=self._serves)
         except ValueError as error:
             self._snapshot = replace(self._snapshot, problem=str(error))
+            return
+        self._make_ready(snapshot)
+        self._snapshot = snapshot
+
+    def _make_ready(self, snapshot: Snapshot) -> None:
+        """Warm what another process started; what cannot be loaded is told by its loader and stood in for."""
+        if self._warm is None:
+            return
+        for key in snapshot.serving:
+            if key not in self._snapshot.serving:
+                with suppress(ValueError):  # the other experiments must not wait for it
+                    self._warm(snapshot.assigner.plan.experiments[key])
 
     def draft(self, key: str) -> Draft:
         """One experiment; an unknown key is answered with the nearest."""

@@ -8,7 +8,8 @@ import pytest
 
 from abtest.service.lifecycle import NotAllowedError, changed
 from abtest.service.security import Tokens
-from tests.abtest.service.worlds import LAYOUT, MONDAY, RANKER, TOKENS, World, header, service
+from abtest.types import Experiment
+from tests.abtest.service.worlds import LAYOUT, MONDAY, RANKER, TOKENS, MemoryBook, World, draft, header, service
 
 NEW = {
     "key": "ease",
@@ -102,6 +103,22 @@ def test_a_plan_that_somebody_broke_elsewhere_leaves_the_last_good_one() -> None
         world.book.refresh()
         assert world.book.snapshot.running == ("ranker",)
         assert "with the salt 'ranker'" in world.book.snapshot.problem
+
+
+def test_what_another_process_started_is_warm_before_a_unit_is_assigned_to_it() -> None:
+    seen: list[tuple[str, bool]] = []
+    book = MemoryBook([RANKER])
+
+    def warm(experiment: Experiment) -> None:
+        seen.append((experiment.key, experiment.key in book.snapshot.running))
+        raise ValueError("no such version")  # that is no reason to run on yesterday's plan
+
+    book._warm = warm
+    book._keep(draft(replace(RANKER, key="new")))
+    book.refresh()
+    book.refresh()
+    assert seen == [("new", False)]
+    assert book.snapshot.running == ("new", "ranker")
 
 
 @pytest.mark.parametrize(
