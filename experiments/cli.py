@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from bakeoff import __version__
-from experiments.commands import offline, online, servers
+from experiments.commands import offline, online, servers, why
 from experiments.commands.arguments import AsJson, ConfigFile, Folder, HomeFolder, Settings
 from experiments.commands.terminal import (
     INTERRUPTED,
@@ -75,7 +75,7 @@ def run(
     return None
 
 
-for part in (offline, online, servers):
+for part in (offline, why, online, servers):
     app.add_typer(part.commands)
 
 
