@@ -1,6 +1,7 @@
 """The composition root of the service: clock, ids, tokens, log, models and experiments, handed to `create_app`."""
 
 import asyncio
+import gc
 import logging
 import os
 import sys
@@ -216,6 +217,12 @@ def log_as_json(level: int = logging.INFO) -> None:
     logger.setLevel(level)
 
 
+def settle() -> None:
+    """Leave what the start made, which stays for ever, out of every later garbage collection."""
+    gc.collect()
+    gc.freeze()
+
+
 def run(home: Home, model: str, config: ServingConfig, *, tokens: Tokens, host: str = HOST, port: int = 8000) -> None:
     """Serve until a signal ends it; what was taken in by then is kept and answered first."""
     import uvicorn
@@ -223,6 +230,7 @@ def run(home: Home, model: str, config: ServingConfig, *, tokens: Tokens, host: 
     log_as_json()
     service = build(home, model, config, tokens=tokens)
     try:
+        settle()
         say(logging.INFO, "serving", model=model, champion=service.slots.current.champion, host=host, port=port)
         uvicorn.run(
             service.app, host=host, port=port, access_log=False, log_level="warning", server_header=False,

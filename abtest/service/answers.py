@@ -14,6 +14,7 @@ from abtest.service.lines import AGREE, Judged, judge
 from abtest.service.ports import Clock, Experiments, Limits, Reasons, Recommend, Slate, Snapshot
 from abtest.service.problems import Problem, invalid, shown, unknown
 from abtest.service.schemas import ASSIGN, RECOMMEND, AssignRequest, RecommendRequest
+from abtest.service.tallies import Tally, Timing
 from abtest.service.telemetry import Telemetry
 from abtest.types import Assignment, Exposure
 from bakeoff.catalogue import check_name
@@ -33,7 +34,7 @@ class Answers:
     limits: Limits
     new_id: Callable[[], str]
     telemetry: Telemetry
-    _counted: dict[tuple[str, str], tuple[Any, Any]] = field(default_factory=dict)
+    _counted: dict[tuple[str, str, bool], tuple[Tally, Timing, Tally]] = field(default_factory=dict)
 
     async def assign(self, body: bytes, request_id: str) -> dict[str, Any]:
         """POST /v1/assign."""
@@ -177,14 +178,15 @@ class Answers:
         return True
 
     def _count(self, slate: Slate, experiment: str, variant: str, seconds: float) -> None:
-        counters = self._counted.get((experiment, variant))
-        if counters is None:  # finding a labelled metric costs as much as counting three times
-            labels = (experiment, variant)
-            counters = self.telemetry.slates.labels(*labels), self.telemetry.slate_seconds.labels(*labels)
-            self._counted[labels] = counters
+        counters = self._counted.get((experiment, variant, slate.cached))
+        if counters is None:
+            measured, arm = self.telemetry, (experiment, variant)
+            cache = measured.cache.labels("hit" if slate.cached else "miss")
+            counters = measured.slates.labels(*arm), measured.slate_seconds.labels(*arm), cache
+            self._counted[experiment, variant, slate.cached] = counters
         counters[0].inc()
         counters[1].observe(seconds)
-        self.telemetry.cache.labels("hit" if slate.cached else "miss").inc()
+        counters[2].inc()
         if slate.fallback:
             self.telemetry.fallbacks.labels(slate.fallback, slate.why).inc()
 

@@ -11,6 +11,7 @@ from starlette.types import Message, Receive, Scope, Send
 from abtest.service.ports import Clock, Limits
 from abtest.service.problems import Problem
 from abtest.service.security import Caller, Role, Tokens, bearer
+from abtest.service.tallies import Tally, Timing
 from abtest.service.telemetry import Telemetry, say
 
 Answer = Callable[[bytes, str], Awaitable[dict[str, Any]]]
@@ -39,7 +40,7 @@ class Hot:
     new_id: Callable[[], str]
     telemetry: Telemetry
     access_log: bool = False
-    _measures: dict[tuple[str, int], tuple[Any, Any]] = field(default_factory=dict)
+    _measures: dict[tuple[str, int], tuple[Tally, Timing]] = field(default_factory=dict)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request of a path in `routes`."""

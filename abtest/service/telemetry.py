@@ -8,6 +8,8 @@ import orjson
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import generate_latest
 
+from abtest.service.tallies import Tallies, Timings
+
 BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0)
 LAG = (1.0, 10.0, 60.0, 600.0, 3_600.0, 86_400.0)
 logger = logging.getLogger("bakeoff.service")
@@ -19,15 +21,17 @@ class Telemetry:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         arm = ("experiment", "variant")
-        self.requests = self._counter("requests", "Requests by route and status.", "route", "status")
-        self.seconds = self._histogram("request_seconds", "From the first byte to the answer.", BUCKETS, "route")
-        self.slates = self._counter("slates", "Slates by experiment and variant.", *arm)
-        self.slate_seconds = self._histogram("slate_seconds", "Filling a slate, by variant.", BUCKETS, *arm)
+        self.requests = self._tallies("requests", "Requests by route and status.", "route", "status")
+        self.seconds = self._timings("request_seconds", "From the first byte to the answer.", "route")
+        self.slates = self._tallies("slates", "Slates by experiment and variant.", *arm)
+        self.slate_seconds = self._timings("slate_seconds", "Filling a slate, by variant.", *arm)
         self.fallbacks = self._counter("fallbacks", "Slates that another model filled.", "to", "why")
-        self.cache = self._counter("cache", "Slates asked of the cache.", "result")
+        self.cache = self._tallies("cache", "Slates asked of the cache.", "result")
         self.unlogged = self._counter("unlogged_exposures", "Slates shown that the log could not take.")
         self.events = self._counter("events", "Event lines by fate.", "fate")
-        self.lag = self._histogram("event_lag_seconds", "From an event's own time to its arrival.", LAG)
+        self.lag = Histogram(
+            "bakeoff_event_lag_seconds", "From an event's own time to its arrival.", buckets=LAG, registry=self.registry
+        )
         self.ahead = self._counter("events_ahead", "Events from a clock that is ahead of this one.")
         self.refused = self._counter("refused_calls", "Calls without the right to them.", "error")
         self.changes = self._counter("experiment_changes", "Changes of experiments.", "action")
@@ -35,8 +39,11 @@ class Telemetry:
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(f"bakeoff_{name}", text, labels, registry=self.registry)
 
-    def _histogram(self, name: str, text: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
-        return Histogram(f"bakeoff_{name}", text, labels, buckets=buckets, registry=self.registry)
+    def _tallies(self, name: str, text: str, *labels: str) -> Tallies:
+        return Tallies(f"bakeoff_{name}", text, labels, self.registry)
+
+    def _timings(self, name: str, text: str, *labels: str) -> Timings:
+        return Timings(f"bakeoff_{name}", text, labels, BUCKETS, self.registry)
 
     def gauge(self, name: str, text: str, read: Callable[[], float]) -> None:
         """A metric that is read when it is asked for."""

@@ -19,7 +19,7 @@ from abtest.service.security import Tokens
 from experiments.home import Home
 from experiments.live import LiveHistories
 from experiments.package import Package
-from experiments.server import ids
+from experiments.server import ids, settle
 from experiments.serving import Patience, Serving, SlateCache
 from experiments.shelf import Aliases, Shelf
 from experiments.slots import Breaker, Served, Slots
@@ -84,6 +84,7 @@ def main(folder: Path, port: int) -> None:
             await send({"type": "http.response.start", "status": 200, "headers": headers})
             await send({"type": "http.response.body", "body": b"{}"})
 
+        settle()
         uvicorn.run(with_empty, host="127.0.0.1", port=port, log_level="error", access_log=False)
 
 
