@@ -69,7 +69,7 @@ def stability_index(expected: NDArray[np.int64], found: NDArray[np.int64]) -> fl
     >>> round(stability_index(np.array([50, 50]), np.array([50, 50])), 3)
     0.0
     >>> round(stability_index(np.array([50, 50]), np.array([90, 10])), 2)
-    0.86
+    0.85
     """
     p, q = ((counts + 0.5) / (counts.sum() + 0.5 * len(counts)) for counts in (expected, found))
     return float(((p - q) * np.log(p / q)).sum())
