@@ -19,7 +19,7 @@ from experiments.places import placed, value_at
 from experiments.progress import Progress
 from experiments.search import REASON, Answer, best_of, can_be, open_study, over, search, value_of
 from recsys.data.recommendations import Recommendations
-from recsys.hybrid.fusion import Fusion, reciprocal_rank_fusion
+from recsys.hybrid.fusion import Fusion, fuse
 from recsys.models.base import create
 from recsys.recommend import recommend
 
@@ -105,7 +105,7 @@ def tune_fusion(
     named = [f"weight_{part}" for part in variant.parts]
     first = [dict(zip(named, map(float, row), strict=True)) for row in (np.ones(len(named)), *np.eye(len(named)))]
     space = {**dict.fromkeys(named, Range(low=0.0, high=1.0)), **variant.search}
-    smoothing = {key: value for key, value in variant.params.items() if key == "smoothing"}
+    rule = {key: value for key, value in variant.params.items() if key in ("rule", "smoothing")}
     depth = int(variant.params.get("depth", Fusion.depth))
     lists = [recommend(create(c["model"], **c["params"]).fit(bench.train), bench.queries, depth) for c in chosen]
     popular = recommend(bench.fallback, bench.queries, bench.k)
@@ -115,7 +115,7 @@ def tune_fusion(
         if not any(weights):
             return Answer(None, "every weight is 0")
         drawn = {key: trial.params[key] for key in variant.search}
-        merged = reciprocal_rank_fusion(lists, weights, k=bench.k, **{**smoothing, **drawn})
+        merged = fuse(lists, weights, k=bench.k, **{**rule, **drawn})
         return Answer.of(bench.value_of(filled(merged, popular)))
 
     # merging costs little: never so few trials that a part alone is not tried

@@ -1,8 +1,8 @@
-"""Fusion: several models as one, by the ranks they give, whatever the scale of their scores."""
+"""Fusion: several models as one, by the ranks or the scores they give, whatever the scale of these."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,19 +10,30 @@ from numpy.typing import NDArray
 from recsys.data.dataset import Dataset
 from recsys.data.queries import Queries
 from recsys.data.recommendations import Recommendations
-from recsys.models.base import Family, Recommender, State, Watch, check_real, check_whole, create
+from recsys.models.base import Family, Recommender, State, Watch, check_choice, check_real, check_whole, create
 from recsys.ranking import top_k
 from recsys.recommend import recommend
 
+Rule = Literal["reciprocal_rank", "scores", "votes"]
 
-def reciprocal_rank_fusion(
-    lists: Sequence[Recommendations], weights: Sequence[float] | None = None, *, smoothing: float = 60.0, k: int
+
+def fuse(
+    lists: Sequence[Recommendations],
+    weights: Sequence[float] | None = None,
+    *,
+    rule: Rule = "reciprocal_rank",
+    smoothing: float = 60.0,
+    k: int,
 ) -> Recommendations:
-    """The k items with the highest sum over the lists of weight / (smoothing + rank), rank 1 the best.
+    """The k items with the highest sum over the lists of weight * what the rule gives a place of a list of n items.
 
-    Cormack, Clarke & Buettcher (SIGIR 2009). The lists answer the same queries. A place without a score (padding, or
-    filled by the fallback) was not ranked by its model and counts for nothing, so a list that is empty for a query has
-    no say in it. Weights default to equal ones; ties are broken by item number.
+    reciprocal_rank: 1 / (smoothing + rank), rank 1 the best (Cormack, Clarke & Buettcher, SIGIR 2009); scores: the
+    score, brought to 0..1 within its list (CombSUM with min-max, Fox & Shaw 1994), which tells a clear favourite from a
+    narrow one; votes: (n + 1 - rank) / n (Borda 1781).
+
+    The lists answer the same queries. A place without a score (padding, or filled by the fallback) was not ranked by
+    its model and counts for nothing, so a list that is empty for a query has no say in it. Weights default to equal
+    ones; ties are broken by item number.
     """
     if not lists:
         raise ValueError("there must be at least one list to fuse, got none")
@@ -30,13 +41,15 @@ def reciprocal_rank_fusion(
     for other in lists[1:]:
         if not np.array_equal(other.queries.users, queries.users):
             raise ValueError(f"the lists of {lists[0].model!r} and {other.model!r} answer different queries")
+    check_choice("rule", rule, Rule)
     check_real("smoothing", smoothing, least=0)
     weight = check_weights(weights, len(lists))
 
-    items = np.hstack([part.items for part in lists])
-    votes = np.hstack([w / (smoothing + np.arange(1, part.k + 1)) for w, part in zip(weight, lists, strict=True)])
-    ranked = (items >= 0) & ~np.isnan(np.hstack([part.scores for part in lists])) & (votes > 0)
-    fused_items, fused = _sum_by_item(np.where(ranked, items, -1), np.where(ranked, votes, 0.0))
+    # a list of weight 0 brings no items at all
+    heard = [(w, part) for w, part in zip(weight, lists, strict=True) if w > 0]
+    items = np.hstack([part.items for _, part in heard])
+    votes = np.hstack([w * _given(part, rule, smoothing) for w, part in heard])
+    fused_items, fused = _sum_by_item(np.where(np.isnan(votes), -1, items), np.nan_to_num(votes))
     place, scores = top_k(fused, k)
     chosen = np.take_along_axis(fused_items, place.clip(min=0), axis=1)
     return Recommendations(
@@ -44,9 +57,25 @@ def reciprocal_rank_fusion(
     )
 
 
+def _given(part: Recommendations, rule: Rule, smoothing: float) -> NDArray[np.float64]:
+    """(n, k) what the rule gives each place; NaN where the model did not rank."""
+    ranked = (part.items >= 0) & ~np.isnan(part.scores)
+    rank = np.arange(1, part.k + 1)
+    if rule == "reciprocal_rank":
+        return np.where(ranked, 1 / (smoothing + rank), np.nan)
+    if rule == "votes":
+        n = ranked.sum(axis=1, keepdims=True)
+        return np.where(ranked, (n + 1 - rank) / np.maximum(n, 1), np.nan)
+    scores = part.scores.astype(np.float64)
+    least = np.min(scores, axis=1, keepdims=True, where=ranked, initial=np.inf)
+    most = np.max(scores, axis=1, keepdims=True, where=ranked, initial=-np.inf)
+    with np.errstate(invalid="ignore"):  # empty rows, and infinity less infinity
+        return np.where(ranked, np.where(most > least, (scores - least) / (most - least), 1.0), np.nan)
+
+
 @dataclass
 class Fusion(Recommender):
-    """Reciprocal-rank fusion of models: each one's `depth` best unseen items get weight / (smoothing + rank).
+    """Models as one: each one's `depth` best unseen items get its weight times what the rule gives them, see `fuse`.
 
     parts: `{"model": name in MODELS, "params": {...}}`; weights: one number >= 0 each (None: all 1). Ranks are taken
     among unseen items, or a model that loves what was seen would waste its ranks on it; so seen items score NaN here,
@@ -55,10 +84,11 @@ class Fusion(Recommender):
 
     name: ClassVar[str] = "fusion"
     family: ClassVar[Family] = "ensemble"
-    source: ClassVar[str] = "Cormack, Clarke & Buettcher 2009"
+    source: ClassVar[str] = "Cormack, Clarke & Buettcher 2009; Fox & Shaw 1994"
 
     parts: list[dict[str, Any]]
     weights: list[float] | None = None
+    rule: Rule = "reciprocal_rank"
     smoothing: float = 60.0
     depth: int = 100
 
@@ -66,6 +96,7 @@ class Fusion(Recommender):
 
     def __post_init__(self) -> None:
         check_whole("depth", self.depth, 1)
+        check_choice("rule", self.rule, Rule)
         check_real("smoothing", self.smoothing, least=0)
         if not self.parts:
             raise ValueError("a fusion needs at least one part, got none")
@@ -78,12 +109,13 @@ class Fusion(Recommender):
         models: Sequence[Recommender],
         weights: Sequence[float] | None = None,
         *,
+        rule: Rule = "reciprocal_rank",
         smoothing: float = 60.0,
         depth: int = 100,
     ) -> Self:
         """The fusion of models that are already fitted; nothing is refitted or copied."""
         parts = [{"model": model.name, "params": model.params()} for model in models]
-        fusion = cls(parts, None if weights is None else list(weights), smoothing, depth)
+        fusion = cls(parts, None if weights is None else list(weights), rule, smoothing, depth)
         fusion._models = list(models)
         return fusion
 
@@ -92,9 +124,9 @@ class Fusion(Recommender):
         self._models = [_create_part(part).fit(dataset) for part in self.parts]
 
     def score(self, queries: Queries) -> NDArray[np.float32]:
-        """(n, n_items) sums of weight / (smoothing + rank); NaN for what is seen or in no part's list."""
+        """(n, n_items) sums of what the rule gives; NaN for what is seen or in no part's list."""
         lists = [recommend(model, queries, self.depth) for model in self._models]
-        fused = reciprocal_rank_fusion(lists, self.weights, smoothing=self.smoothing, k=self.depth * len(lists))
+        fused = fuse(lists, self.weights, rule=self.rule, smoothing=self.smoothing, k=self.depth * len(lists))
         n_items = self._models[0].score(queries.block(0, 0)).shape[1]
         scores = np.full((len(queries), n_items), np.nan, np.float32)
         row, place = np.nonzero(fused.items >= 0)
