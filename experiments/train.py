@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from experiments import plots
+from experiments import importance, plots
 from experiments.bench import Bench, workers
 from experiments.board import Leaderboard, Standing
 from experiments.config import CHAMPION, BakeoffConfig
@@ -170,6 +170,9 @@ def _log_variant(
             pq.write_table(scored.card.table(), path)
             run.file(path)
         _log_trials(tracker, run, config, scored.tuned)
+        if weights := importance.importance(package.model, package.histories, config.seed):
+            run.text(importance.as_csv(weights), "features.csv")
+            run.figure(importance.plot(weights), "plots/feature_importance.png")
     return replace(row, run_id=run.id)
 
 

@@ -1,5 +1,6 @@
 """Pipelines through the line: YAML, search into their stations, training, MLflow."""
 
+import csv
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -204,3 +205,17 @@ def test_a_pipeline_comes_back_from_mlflow_with_the_same_scores(
     frame = served.predict(pd.DataFrame({"user": users}), params={"k": 5})
     assert frame["item"].tolist() == loaded.dataset.items.ids[lists.items.ravel()].tolist()
     assert params["seed"] == config.seed
+
+
+def test_what_the_ranker_goes_by_is_kept_with_the_run(trained: tuple[Home, BakeoffConfig, str]) -> None:
+    home, _, run_id = trained
+    folder = home.artifacts / "tiny" / run_id / "artifacts"
+    with (folder / "features.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) >= 60
+    assert sum(float(row["gain"]) for row in rows) == pytest.approx(1, abs=1e-4)
+    assert [float(row["gain"]) for row in rows] == sorted((float(row["gain"]) for row in rows), reverse=True)
+    used = {row["feature"] for row in rows if float(row["gain"]) > 0}
+    assert {row["feature"] for row in rows if float(row["shap"]) > 0} == used  # no tree, no contribution
+    assert all(row["group"] in GROUPS and row["meaning"] for row in rows)
+    assert (folder / "plots" / "feature_importance.png").stat().st_size > 10_000

@@ -34,7 +34,7 @@ class Similarity(Group):
         if vectors is None:
             return {"vectors": np.zeros((past.n_items, 0), np.float32), "known": np.zeros(past.n_items, bool)}
         unit = np.ascontiguousarray(unit_rows(vectors), np.float32)
-        return {"vectors": unit, "known": unit.any(axis=1)}
+        return {"vectors": unit, "known": np.asarray(unit.any(axis=1))}
 
     def describe(self) -> dict[str, str]:
         """Six features, or none."""
