@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args
 
 import numpy as np
 import polars as pl
@@ -16,6 +16,9 @@ from recsys.data.sources.columns import Check, first_of, no_number, sift, text, 
 from recsys.data.sources.delimited import LINE
 from recsys.data.sources.files import check_columns, read_table, text_format
 from recsys.data.vocabulary import Vocabulary
+
+Rows = Literal["one", "many"]
+"""What a feature table has of each id: one row, or many that need not agree."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -41,6 +44,7 @@ class FeatureTable:
     columns: Mapping[str, str] | Sequence[str] | None = None
     types: Mapping[str, Literal["text", "number"]] | None = None
     format: Mapping[str, Any] | None = None
+    rows: Rows = "one"
 
     @classmethod
     def of(cls, given: Mapping[str, Any], what: str) -> Self:
@@ -52,7 +56,12 @@ class FeatureTable:
         return cls(**given)
 
     def load(self) -> Known:
-        """Read it; a missing id, the second row of an id, and a value not of its type are problems."""
+        """Read it; a missing id, the second row of an id, and a value not of its type are problems.
+
+        rows `many`: the table is a log that names an id again and again; the most common value of each column holds.
+        """
+        if self.rows not in get_args(Rows):
+            raise ValueError(f"`rows` of {self.path} must be one of {', '.join(get_args(Rows))}, got {self.rows!r}")
         path, form = Path(self.path), text_format(self.format)
         frame, problems = read_table(path, form)
         wanted, types = self._wanted(frame), dict(self.types or {})
@@ -68,7 +77,11 @@ class FeatureTable:
         checks = [Check("missing id", pl.col("id").is_null(), pl.lit(""))]
         checks += [no_number(feature, written.schema[feature]) for feature in numbers]
         good, bad = sift(written, checks, path)
-        good, again = first_of(good, ["id"], "second row of an id", path)
+        again: list[Problem] = []
+        if self.rows == "many":
+            good = _most_common(good, list(wanted))
+        else:
+            good, again = first_of(good, ["id"], "second row of an id", path)
         typed = good.select("id", *(_typed(good[feature], types.get(feature)) for feature in wanted))
         return Known(frame=typed, problems=(*problems, *bad, *again))
 
@@ -82,6 +95,16 @@ class FeatureTable:
         if "id" in wanted:
             raise ValueError(f"a feature of {self.path} cannot be called 'id'; name it by `columns: {{name: id}}`")
         return wanted
+
+
+def _most_common(rows: pl.DataFrame, features: Sequence[str]) -> pl.DataFrame:
+    """One row per id, with the most common value of each feature that is there; of equally common ones the least."""
+    found = rows.select("id").unique(maintain_order=True)
+    for feature in features:
+        counts = rows.select("id", feature).drop_nulls().group_by("id", feature).len("n")
+        ordered = counts.sort("id", "n", feature, descending=[False, True, False])
+        found = found.join(ordered.unique("id", keep="first", maintain_order=True).drop("n"), on="id", how="left")
+    return found
 
 
 def _typed(column: pl.Series, kind: str | None) -> pl.Series:

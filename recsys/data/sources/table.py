@@ -65,7 +65,8 @@ def load(
     of rows that are left out stay in the vocabularies.
 
     items, users: `path`, `id` (the column of the ids), `columns` ({feature: column} or a list; default: all others by
-    their own names), `types` ({feature: text or number}; default: number if every value is one), `format`.
+    their own names), `types` ({feature: text or number}; default: number if every value is one), `format`, `rows` (one;
+    or many, when the table is a log that names an id again and again: then the most common value holds).
 
     on_bad_rows: `refuse` raises one DataError for all bad rows; `drop` leaves them out and counts them in the report.
     """

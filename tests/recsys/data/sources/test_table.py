@@ -218,6 +218,18 @@ def test_a_feature_that_must_be_a_number_makes_bad_rows(write: Write) -> None:
     np.testing.assert_array_equal(loaded.dataset.item_features["price"], [5, np.nan, np.nan])
 
 
+def test_of_a_log_the_most_common_value_of_an_item_holds(write: Write) -> None:
+    lines = ["a,1,1,Lamp,5", "b,1,2,lost?,0", "a,2,3,,7", "c,1,4,Lamp,6", "c,2,5,Stool,7", "d,3,6,b,1", "e,3,7,a,1"]
+    log = write("log.csv", "user,item,time,name,eur", *lines)
+    items = {"path": log, "id": "item", "columns": {"title": "name", "price": "eur"}, "rows": "many"}
+    loaded = load("table", path=log, columns=COLUMNS, items=items)
+    assert problems(loaded) == {}
+    assert loaded.dataset.item_features["title"].tolist() == ["Lamp", "Stool", "a"]
+    assert loaded.dataset.item_features["price"].tolist() == [0.0, 7.0, 1.0]
+    with pytest.raises(ValueError, match=r"`rows` of .* must be one of one, many, got 'all'"):
+        load("table", path=log, columns=COLUMNS, items=items | {"rows": "all"})
+
+
 def test_a_million_rows_are_read_in_columns(tmp_path: Path, rng: np.random.Generator) -> None:
     n, path = 1_000_000, tmp_path / "log.csv"
     user, item = rng.integers(0, 50_000, n), rng.integers(0, 5_000, n)
