@@ -95,13 +95,7 @@ class Recommender(ABC):
 
     def restore(self, state: State) -> Self:
         """Take back what `state` gave; returns self."""
-        if set(state) != set(self.arrays):
-            raise ValueError(f"the state of {self.name!r} holds {sorted(self.arrays)}, got {sorted(state)}")
-        sizes: dict[str, int] = {}
-        for name, words in self.arrays.items():
-            shape = state[name].shape
-            if len(shape) != len(words) or any(sizes.setdefault(w, n) != n for w, n in zip(words, shape, strict=True)):
-                raise ValueError(f"{name} of {self.name!r} must be ({', '.join(words)}) with {sizes}, got {shape}")
+        check_state(self.name, state, self.arrays)
         self._learnt = dict(state)
         return self
 
@@ -219,6 +213,17 @@ def check_items(queries: Queries, n_items: int) -> None:
             f"a history holds item number {strange[0]}, the model knows 0..{n_items - 1}; "
             "number histories by the vocabulary that the model was fitted with"
         )
+
+
+def check_state(owner: str, state: State, arrays: Mapping[str, tuple[str, ...]]) -> None:
+    """Refuse a state whose arrays are not those named, or whose sizes do not agree; arrays: as `Recommender.arrays`."""
+    if set(state) != set(arrays):
+        raise ValueError(f"the state of {owner!r} holds {sorted(arrays)}, got {sorted(state)}")
+    sizes: dict[str, int] = {}
+    for name, words in arrays.items():
+        shape = state[name].shape
+        if len(shape) != len(words) or any(sizes.setdefault(w, n) != n for w, n in zip(words, shape, strict=True)):
+            raise ValueError(f"{name} of {owner!r} must be ({', '.join(words)}) with {sizes}, got {shape}")
 
 
 def check_real(name: str, value: float, *, least: float, most: float = math.inf, above: bool = False) -> None:

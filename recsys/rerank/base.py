@@ -12,9 +12,10 @@ from bakeoff.catalogue import lookup
 from recsys.data.dataset import Dataset
 from recsys.data.parameters import check_parameters, check_whole
 from recsys.data.recommendations import Recommendations
+from recsys.models.base import State as State
+from recsys.models.base import check_state
 from recsys.rerank import RERANKERS
 
-State = dict[str, NDArray[Any]]
 Measures = dict[str, NDArray[np.float64]]
 """Name -> (n,) one value per list, NaN where a list has none."""
 
@@ -79,13 +80,7 @@ class Reranker(ABC):
 
     def restore(self, state: State) -> Self:
         """Take back what `state` gave; returns self."""
-        if set(state) != set(self.arrays):
-            raise ValueError(f"the state of {self.name!r} holds {sorted(self.arrays)}, got {sorted(state)}")
-        sizes: dict[str, int] = {}
-        for name, words in self.arrays.items():
-            shape = state[name].shape
-            if len(shape) != len(words) or any(sizes.setdefault(w, n) != n for w, n in zip(words, shape, strict=True)):
-                raise ValueError(f"{name} of {self.name!r} must be ({', '.join(words)}) with {sizes}, got {shape}")
+        check_state(self.name, state, self.arrays)
         self._learnt = dict(state)
         return self
 
