@@ -92,9 +92,9 @@ def workers(bench: Bench, n: int) -> Iterator[ProcessPoolExecutor]:
     try:
         yield pool
     except BaseException:
-        pool.shutdown(wait=False, cancel_futures=True)
         for worker in set(multiprocessing.active_children()) - others:
             worker.terminate()  # a trial of minutes would hold up Ctrl-C, and its batch is fitted again anyway
+        pool.shutdown(cancel_futures=True)  # waits for the pool's thread: at exit it would close what exit writes to
         raise
     pool.shutdown()
 

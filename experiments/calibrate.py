@@ -103,7 +103,7 @@ def _run(cells: list[Cell], runs: int, seed: int, workers: int) -> Iterator[tupl
             for future in as_completed(waiting):
                 yield waiting[future], future.result()
         except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
+            pool.shutdown(cancel_futures=True)
             raise
 
 
