@@ -16,6 +16,7 @@ Sequential = Literal[
     "none", "confidence_sequence", "obrien_fleming", "pocock", "kim_demets_1", "kim_demets_2", "kim_demets_3"
 ]
 Question = Literal["metrics", "arms", "segments"]
+Reason = Literal["split", "traffic", "layer", "inactive", "audience", "holdout", "override"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +34,22 @@ class Layer:
 
     name: str
     salt: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """What was given out before the weights were changed: so much traffic, by these weights, one per variant."""
+
+    traffic: float
+    weights: tuple[float, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Holdout:
+    """A share in [0, 1] of all units that takes part in no experiment, hashed by a salt of its own."""
+
+    share: float
+    salt: str = "holdout"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +85,10 @@ class Experiment:
     salt: the seed of the variant hash (default: the key); traffic: the share in [0, 1] of eligible units that take
     part; layer_range: the [start, end) of the layer's [0, 1) that this experiment owns; starts, ends: UTC, end
     excluded; planned_units: the sample that was planned, None when it was not; analysis: how it will be read.
+
+    audience: what the unit's attributes must be, by name: a value, a list of values, or {min, max, not}; a unit whose
+    attribute is not known is outside. overrides: testers, unit -> variant; never counted. earlier: the stages before
+    the weights were last changed; who was given a variant in one of them keeps it.
     """
 
     key: str
@@ -83,6 +104,9 @@ class Experiment:
     planned_units: int | None = None
     status: Status = "draft"
     analysis: AnalysisPlan = field(default_factory=AnalysisPlan)
+    audience: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    overrides: Mapping[str, str] = field(default_factory=dict, hash=False)
+    earlier: tuple[Stage, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,13 +154,17 @@ class Metric:
 
 @dataclass(frozen=True, kw_only=True)
 class Assignment:
-    """Where a unit stands in an experiment; variant None: not part of it, and `reason` says why."""
+    """Where a unit stands in an experiment; variant None: not part of it, and `reason` says why.
+
+    split: part of it by its hash; override: a tester's variant, not to be counted; traffic, layer, audience, holdout,
+    inactive: what it is outside of.
+    """
 
     unit: str
     experiment: str
     variant: str | None
     bucket: int
-    reason: Literal["split", "traffic", "layer", "inactive"] = "split"
+    reason: Reason = "split"
 
 
 @dataclass(frozen=True, kw_only=True)

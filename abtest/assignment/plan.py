@@ -3,12 +3,13 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
-from itertools import combinations
+from itertools import combinations, pairwise
 from math import isfinite
 from numbers import Real
 from typing import Any, TypeVar, get_args
 
-from abtest.types import Experiment, Status, Variant
+from abtest.assignment import audience
+from abtest.types import Experiment, Holdout, Status, Variant
 
 WEIGHTS_WITHIN = (0.99, 1.01)  # of the sum: room for 0.33 + 0.33 + 0.33, none for a forgotten variant
 MOST_VARIANTS = 127  # a variant's number is an int8
@@ -18,14 +19,15 @@ _ALWAYS = (datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC))
 
 
 class Plan:
-    """Experiments that may run together, by key.
+    """Experiments that may run together, by key, and the units that are held out from all of them.
 
     Raises a ValueError with every problem it finds, one sentence each.
     """
 
-    def __init__(self, experiments: Iterable[Experiment]) -> None:
+    def __init__(self, experiments: Iterable[Experiment], holdout: Holdout | None = None) -> None:
         listed = tuple(experiments)
-        check(listed)
+        check(listed, holdout)
+        self.holdout = holdout
         self.experiments: dict[str, Experiment] = {experiment.key: experiment for experiment in listed}
 
     def __iter__(self) -> Iterator[Experiment]:
@@ -35,11 +37,11 @@ class Plan:
         return len(self.experiments)
 
 
-def check(experiments: Sequence[Experiment]) -> None:
+def check(experiments: Sequence[Experiment], holdout: Holdout | None = None) -> None:
     """Raise a ValueError that names all problems of the experiments, alone and together."""
     problems = [problem for experiment in experiments for problem in problems_of(experiment)]
     # two experiments that are broken alone would only be compared with nonsense
-    problems = problems or list(_problems_between(experiments))
+    problems = problems or [*_problems_between(experiments), *_holdout_problems(holdout, experiments)]
     if problems:
         raise ValueError("the plan cannot run: " + "; ".join(problems))
 
@@ -52,6 +54,9 @@ def problems_of(experiment: Experiment) -> list[str]:
         *_variant_problems(experiment.variants),
         *_traffic_problems(experiment),
         *_time_problems(experiment),
+        *audience.problems(experiment.audience),
+        *_override_problems(experiment),
+        *_stage_problems(experiment),
     ]
     return [f"experiment {experiment.key!r} {problem}" for problem in found]
 
@@ -67,7 +72,11 @@ def shares(experiment: Experiment) -> tuple[float, ...]:
     Weights that sum to 1 stay as they are to the last bit (GrowthBook's ranges come out the same); others, such as
     three times 0.333, are divided by their sum, so that what is planned and what happens agree.
     """
-    weights = [variant.weight for variant in experiment.variants]
+    return normalised([variant.weight for variant in experiment.variants])
+
+
+def normalised(weights: Sequence[float]) -> tuple[float, ...]:
+    """The weights, divided by their sum unless that is 1 already."""
     total = sum(weights)
     return tuple(weights) if abs(total - 1) < 1e-9 else tuple(weight / total for weight in weights)
 
@@ -137,6 +146,40 @@ def _traffic_problems(experiment: Experiment) -> Iterator[str]:
     if layer is not None and layer.salt == salt_of(experiment):
         # within a range of the layer's hash, the same hash would put nearly everybody into one variant
         yield f"shares the salt {layer.salt!r} with its layer {layer.name!r}; give the layer a salt of its own"
+
+
+def _override_problems(experiment: Experiment) -> Iterator[str]:
+    names = [variant.name for variant in experiment.variants]
+    for unit, name in experiment.overrides.items():
+        if name not in names:
+            yield f"gives the tester {unit!r} the variant {name!r}; it has {', '.join(map(repr, names))}"
+
+
+def _stage_problems(experiment: Experiment) -> Iterator[str]:
+    if not experiment.earlier:
+        return
+    traffic = [stage.traffic for stage in experiment.earlier] + [experiment.traffic]
+    if any(after < before for before, after in pairwise(traffic)) or not all(share > 0 for share in traffic):
+        yield f"had the traffic {traffic} by stages; it only grows, so that nobody is thrown out"
+    for stage in experiment.earlier:
+        if len(stage.weights) != len(experiment.variants) or not all(isfinite(w) and w >= 0 for w in stage.weights):
+            yield f"had the weights {stage.weights}; expected a share for each of {len(experiment.variants)} variants"
+        elif not WEIGHTS_WITHIN[0] <= sum(stage.weights) <= WEIGHTS_WITHIN[1]:
+            yield f"had weights that sum to {sum(stage.weights):.6g}; expected 1"
+
+
+def _holdout_problems(holdout: Holdout | None, experiments: Sequence[Experiment]) -> Iterator[str]:
+    if holdout is None:
+        return
+    if not 0 <= holdout.share < 1:
+        yield f"the holdout has the share {holdout.share}; expected at least 0 and below 1"
+    if not holdout.salt:
+        yield "the holdout has no salt; give it one"
+    for experiment in experiments:
+        salts = {salt_of(experiment), experiment.layer.salt if experiment.layer else ""}
+        if experiment.status == "running" and holdout.salt in salts:
+            # the same hash would hold out one end of its first variant, not a sample of everybody
+            yield f"experiment {experiment.key!r} shares the salt {holdout.salt!r} with the holdout; give it another"
 
 
 def _time_problems(experiment: Experiment) -> Iterator[str]:
