@@ -13,11 +13,14 @@ from experiments.home import Home
 from experiments.places import placed
 from experiments.progress import Progress, silent
 from experiments.tune import seeded, tune
+from recsys.data.dataset import Dataset
 from recsys.data.queries import Queries
 from recsys.data.split import Split
 from recsys.evaluate import score_recommendations
 from recsys.hybrid.candidates import origin_names
 from recsys.hybrid.pipeline import Pipeline
+from recsys.hybrid.sharing import Shared
+from recsys.hybrid.stations import Source
 from recsys.metrics.judged import Truth
 from recsys.models.base import Recommender, create
 from recsys.recommend import recommend
@@ -99,11 +102,12 @@ def ablate(
     progress("fit and score", 0, 1, WHOLE)
     whole = create("pipeline", **params)
     assert isinstance(whole, Pipeline), "that is what it is registered as"
-    card = judged(whole.fit(seen))
+    shared = Shared()
+    card = judged(whole.sharing(shared).fit(seen))
     rows, every = [_measured(config, WHOLE, card, None)], arms(whole)
     for done, arm in enumerate(every):
         progress("fit and score", done + 1, len(every) + 1, arm.name)
-        rows.append(_measured(config, arm.name, judged(create(arm.model, **arm.params).fit(seen)), card))
+        rows.append(_measured(config, arm.name, judged(_fitted(arm, seen, shared)), card))
     progress("fit and score", len(every) + 1, len(every) + 1, "")
     return Ablation(
         variant=name,
@@ -151,6 +155,14 @@ def arms(whole: Pipeline) -> list[Arm]:
         rest = [*whole.rerankers[:place], *whole.rerankers[place + 1 :]]
         without(f"reranker {reranker['name']}", {"rerankers": rest})
     return found
+
+
+def _fitted(arm: Arm, seen: Dataset, shared: Shared) -> Recommender:
+    """The arm, of which little is its own."""
+    model = create(arm.model, **arm.params)
+    if isinstance(model, Pipeline):
+        return model.sharing(shared).fit(seen)
+    return shared.source(Source.of({"model": arm.model, "params": arm.params}), seen)
 
 
 def _measured(config: BakeoffConfig, name: str, card: Scorecard, whole: Scorecard | None) -> Measured:

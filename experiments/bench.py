@@ -22,6 +22,8 @@ from recsys.data.queries import Queries
 from recsys.data.recommendations import Recommendations
 from recsys.data.split import Split
 from recsys.evaluate import score_recommendations
+from recsys.hybrid.pipeline import Pipeline
+from recsys.hybrid.sharing import Shared
 from recsys.metrics.judged import Truth
 from recsys.models.base import Recommender, create
 from recsys.recommend import recommend
@@ -114,7 +116,8 @@ class Task:
 def fit_trial(task: Task) -> Answer:
     """Fit and judge one trial, in a worker; a failure is an answer with its reason, not the end of the study."""
     assert _bench is not None, "the pool's initializer has run"
-    bench = _bench
+    assert _shared is not None, "the pool's initializer has run"
+    bench, shared = _bench, _shared
     study = optuna.load_study(study_name=task.study, storage=storage(task.journal), pruner=_pruner(task.pruning))
     trial = optuna.Trial(study, task.trial)
 
@@ -125,7 +128,10 @@ def fit_trial(task: Task) -> Answer:
                 raise optuna.TrialPruned
 
     try:
-        return Answer.of(bench.value(create(task.model, **task.params).fit(bench.train, watch=watch)))
+        model = create(task.model, **task.params)
+        if isinstance(model, Pipeline):
+            model.sharing(shared)  # what its stations have alike with those of the trials before
+        return Answer.of(bench.value(model.fit(bench.train, watch=watch)))
     except optuna.TrialPruned:
         return Answer(None)
     except Exception as error:  # of whatever kind: the libraries behind the models have errors of their own
@@ -141,10 +147,11 @@ def _pruner(enabled: bool) -> optuna.pruners.BasePruner:
 
 _bench: Bench | None = None
 _limit: Any = None
+_shared: Shared | None = None
 
 
 def _start(bench: Bench, n_workers: int) -> None:
-    global _bench, _limit
+    global _bench, _limit, _shared
     from threadpoolctl import threadpool_limits
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends its workers
@@ -152,7 +159,7 @@ def _start(bench: Bench, n_workers: int) -> None:
     # a trial that was broken off reports again what it has reported
     warnings.filterwarnings("ignore", message="The reported value is ignored")
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    _bench = bench
+    _bench, _shared = bench, Shared()
     _limit = threadpool_limits(max(1, multiprocessing.cpu_count() // n_workers))
 
 

@@ -13,6 +13,7 @@ from recsys.hybrid.candidates import Candidates, gather
 from recsys.hybrid.features.base import Floats, Past, Rows
 from recsys.hybrid.features.builder import Features
 from recsys.hybrid.ranker import Judgements, NothingToLearnError, Ranker, worth_of
+from recsys.hybrid.sharing import Shared
 from recsys.hybrid.slices import Slice, moments_of
 from recsys.hybrid.stations import Source
 
@@ -38,6 +39,7 @@ def learn(
     cut: Slice,
     queries: int,
     seed: int,
+    shared: Shared,
 ) -> Lesson:
     """Fit the ranker on the rows that `cut` sets apart, by candidates and features of the rows before them alone."""
     rows = dataset.interactions
@@ -63,6 +65,7 @@ def learn(
         features=features,
         cut=cut,
         all_queries=ranker.objective == "click",
+        shared=shared,
     )
     try:
         return Lesson(ranker=ranker.fit(judged, seed=seed), unranked="")
@@ -93,17 +96,18 @@ def _judged(
     features: Features,
     cut: Slice,
     all_queries: bool,
+    shared: Shared,
 ) -> Judgements:
     """The candidates of the users, described as of their moments and judged by what they came to like."""
     n_items = past.interactions.n_items
     touched = past.interactions.item_users > 0
-    models = [source.create().fit(past) for source in sources]
+    models = [shared.source(source, past) for source in sources]
     asked = Queries.of(past.interactions, users)
     last = past.interactions.time[-1].astype("datetime64[s]") + np.timedelta64(1, "s")
     if moments is None:
         moments = moments_of(last, asked.indptr, asked.times, by=cut.by)
     cutoff = min(moments.min(), last) if cut.by == "time" else last
-    features.fit(Past(dataset=past, cutoff=cutoff, origins=origins))
+    features.fit(Past(dataset=past, cutoff=cutoff, origins=origins), shared.group)
     found: list[Candidates] = []
     described: list[Floats] = []
     for start in range(0, len(users), BLOCK):

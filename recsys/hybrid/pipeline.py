@@ -16,6 +16,7 @@ from recsys.hybrid.features.base import Floats, Past, Rows
 from recsys.hybrid.features.builder import Features
 from recsys.hybrid.learning import Lesson, learn
 from recsys.hybrid.ranker import Ranker
+from recsys.hybrid.sharing import Shared
 from recsys.hybrid.slices import moments_of
 from recsys.hybrid.stations import Source, parameters, ranker_of, rerankers_of, slice_of, sources_of
 from recsys.models.base import Family, Recommender, State, Watch, check_items, training_likes
@@ -66,6 +67,7 @@ class Pipeline(Recommender):
     _rerankers: list[Reranker] = field(default_factory=list, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        self._shared = Shared(most_bytes=0)
         self._sources, self.origins = sources_of(self.candidates)
         self._slice = slice_of(self.learn_from)
         ranker_of(self.ranker)
@@ -77,15 +79,21 @@ class Pipeline(Recommender):
         check_whole("queries", self.queries, 1)
         check_whole("seed", self.seed, 0)
 
+    def sharing(self, shared: Shared) -> Self:
+        """Take what `shared` has of its sources and features when it is fitted, leave the rest there; returns self."""
+        self._shared = shared
+        return self
+
     def _fit(self, dataset: Dataset, watch: Watch | None) -> None:
         training_likes(dataset, "binary")
         lesson = self._lesson(dataset)
-        self._models = [source.create().fit(dataset) for source in self._sources]
+        self._models = [self._shared.source(source, dataset) for source in self._sources]
         self._check_sources(dataset)
         cutoff = dataset.interactions.time[-1].astype("datetime64[s]") + SECOND
         self._ranker, self._built = lesson.ranker, None
         if self._ranker is not None:
-            self._built = Features(self.features).fit(Past(dataset=dataset, cutoff=cutoff, origins=self.origins))
+            past = Past(dataset=dataset, cutoff=cutoff, origins=self.origins)
+            self._built = Features(self.features).fit(past, self._shared.group)
             self._check_features()
         self._rerankers = [reranker.fit(dataset) for reranker in rerankers_of(self.rerankers)]
         self._learnt = {
@@ -221,6 +229,7 @@ class Pipeline(Recommender):
             cut=self._slice,
             queries=self.queries,
             seed=self.seed,
+            shared=self._shared,
         )
 
     def _check_sources(self, dataset: Dataset) -> None:

@@ -1,6 +1,6 @@
 """The builder: the chosen groups fitted on one past, their features in one table, their rows in one matrix."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -28,10 +28,11 @@ class Features:
     def __post_init__(self) -> None:
         self.groups: dict[str, Group] = {name: _create(name) for name in chosen_groups(self.choice)}
 
-    def fit(self, past: Past) -> Self:
-        """Fit every group on what was before the cutoff; returns self."""
+    def fit(self, past: Past, fit: Callable[[Group, Past], object] = Group.fit) -> Self:
+        """Fit every group on what was before the cutoff, by `fit`; returns self."""
         for name, group in self.groups.items():
-            if not group.fit(past).describe() and self.choice is not None and not isinstance(self.choice, Mapping):
+            fit(group, past)
+            if not group.describe() and self.choice is not None and not isinstance(self.choice, Mapping):
                 raise ValueError(
                     f"features {name!r} need {group.wants or 'something'}, which {past.dataset.name!r} does not have; "
                     "leave the group out"
