@@ -10,10 +10,15 @@ from datetime import datetime
 from abtest.service.book import Book, Prepare
 from abtest.service.ports import Change, Draft, Serves
 from abtest.service.telemetry import say
+from abtest.types import Holdout
+from bakeoff import durable
+from bakeoff.records import from_json, to_json
 from experiments.audit import Audit
 from experiments.home import Home
 from experiments.notes import Note, Notes
 from experiments.store import Definition, ExperimentStore
+
+HOLDOUT = "holdout.json"
 
 
 class StoredBook(Book):
@@ -38,6 +43,11 @@ class StoredBook(Book):
     def drafts(self) -> Sequence[Draft]:
         """Every experiment that can be read, newest first; a damaged one is told in the log and left out."""
         return [_draft(definition) for definition in self._definitions()]
+
+    def holdout(self) -> Holdout:
+        """The units that take part in nothing; none where nobody said so."""
+        path = self._store.folder / HOLDOUT
+        return from_json(Holdout, path.read_bytes()) if path.exists() else Holdout(share=0.0)
 
     def versions(self) -> set[int]:
         """The versions that running experiments of this model name."""
@@ -72,6 +82,9 @@ class StoredBook(Book):
             )
         )
 
+    def _keep_holdout(self, holdout: Holdout) -> None:
+        durable.write_bytes(self._store.folder / HOLDOUT, to_json(Holdout, holdout).encode())
+
     def _note(self, change: Change) -> None:
         self._trail.add(change)
         if change.action == "stop":
@@ -79,6 +92,9 @@ class StoredBook(Book):
         if change.action == "ramp":
             old, new = change.before.get("traffic"), change.after.get("traffic")
             text = f"Ramped from {old:.3g} to {new:.3g} of the traffic."
+            Notes(self._home).add(change.experiment, Note(at=change.at, by=change.by, text=text))
+        if change.action in ("resume", "reweigh"):
+            text = f"{'Resumed' if change.action == 'resume' else 'Weights changed'}: {change.why}"
             Notes(self._home).add(change.experiment, Note(at=change.at, by=change.by, text=text))
 
     def _changes(self, key: str) -> Sequence[Change]:

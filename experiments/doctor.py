@@ -131,6 +131,7 @@ def _log(home: Home, config: Path | None) -> Iterator[Finding]:
 
 def _experiments(home: Home) -> Iterator[Finding]:
     from abtest.assignment.plan import check
+    from experiments.proposals import book_of
     from experiments.store import ExperimentStore
 
     store, found = ExperimentStore(home), []
@@ -141,7 +142,7 @@ def _experiments(home: Home) -> Iterator[Finding]:
             yield Finding(what=f"experiment {key}", verdict="broken", says=str(error), cure="mend or delete the file")
     running = [experiment for experiment in found if experiment.status == "running"]
     try:
-        check(running)
+        check(running, book_of(home, "").holdout())
     except ValueError as error:
         yield Finding(
             what="experiments",

@@ -22,7 +22,7 @@ class NotRampedError(Exception):
     exit_code = 1
 
 
-def ramp(home: Home, key: str, traffic: float, *, at: datetime, by: str) -> Definition:
+def ramp(home: Home, key: str, traffic: float, *, at: datetime, by: str, why: str = "by hand") -> Definition:
     """Give a running experiment a larger share of the units, in (0, 1]; the shares of its variants stay as planned.
 
     Whoever takes part already stays in its variant, for buckets are only added. Less traffic is refused: it would
@@ -48,7 +48,7 @@ def ramp(home: Home, key: str, traffic: float, *, at: datetime, by: str) -> Defi
             action="ramp",
             before={"traffic": before},
             after={"traffic": traffic},
-            why="by hand",
+            why=why,
         )
     )
     ramped = replace(definition, experiment=replace(definition.experiment, traffic=traffic))

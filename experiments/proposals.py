@@ -1,5 +1,6 @@
 """Proposals: experiments as files, and the book that keeps them for whoever works in a terminal."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -24,6 +25,14 @@ def read_draft(path: Path) -> tuple[Draft, str]:
         return proposed(body), body.why
     except Problem as problem:
         raise ConfigError(f"{path}: {problem.detail}") from None
+
+
+def pairs(texts: Sequence[str]) -> dict[str, str]:
+    """The names and values of texts such as ease=0.8; a name may hold no =."""
+    found = dict(text.partition("=")[::2] for text in texts)
+    if not all(name and value for name, value in found.items()) or len(found) != len(texts):
+        raise ValueError(f"expected NAME=VALUE, each name once, got {' '.join(texts)}")
+    return found
 
 
 def book_for(home: Home, key: str) -> StoredBook:

@@ -1,6 +1,6 @@
 """Administration of experiments over HTTP: create, start, ramp, stop, archive, and the audit of all of it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path
@@ -8,7 +8,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from abtest.analysis.metrics import load_metrics
 from abtest.service.lifecycle import NotAllowedError
-from abtest.service.ports import Action, Draft, Experiments
+from abtest.service.ports import Action, Change, Draft, Experiments, Wanted
 from abtest.service.problems import Problem, unknown
 from abtest.service.schemas import (
     AuditOut,
@@ -16,8 +16,12 @@ from abtest.service.schemas import (
     DraftIn,
     ExperimentOut,
     ExperimentsOut,
+    HoldoutIn,
+    HoldoutOut,
+    OverridesIn,
     ProblemAnswer,
     RampIn,
+    ReweighIn,
     VariantOut,
     WhyIn,
 )
@@ -47,8 +51,8 @@ def router(experiments: Experiments, needs: Needs, telemetry: Telemetry) -> APIR
     routes = APIRouter(prefix="/v1/experiments", tags=["experiments"], responses=REFUSALS)
     operator, admin = Depends(needs("operator")), Depends(needs("admin"))
 
-    def change(key: str, action: Action, caller: Caller, why: str, traffic: float | None = None) -> ExperimentOut:
-        draft = _carried_out(lambda: experiments.change(key, action, by=caller.name, why=why, traffic=traffic))
+    def change(key: str, action: Action, caller: Caller, why: str, to: Wanted | None = None) -> ExperimentOut:
+        draft = _carried_out(lambda: experiments.change(key, action, by=caller.name, why=why, to=to))
         telemetry.changes.labels(action).inc()
         say(INFO, "experiment changed", experiment=key, action=action, by=caller.name, why=why)
         return shown(draft)
@@ -74,11 +78,23 @@ def router(experiments: Experiments, needs: Needs, telemetry: Telemetry) -> APIR
 
     @routes.post("/{key}/ramp", summary="Give it more traffic; nobody changes the variant")
     def ramp(key: Key, body: RampIn, caller: Annotated[Caller, operator]) -> ExperimentOut:
-        return change(key, "ramp", caller, body.why, body.traffic)
+        return change(key, "ramp", caller, body.why, Wanted(traffic=body.traffic))
+
+    @routes.post("/{key}/reweigh", summary="New weights for the units that have no variant yet; nobody is moved")
+    def reweigh(key: Key, body: ReweighIn, caller: Annotated[Caller, operator]) -> ExperimentOut:
+        return change(key, "reweigh", caller, body.why, Wanted(weights=body.weights))
+
+    @routes.post("/{key}/override", summary="Say which variant testers see")
+    def override(key: Key, body: OverridesIn, caller: Annotated[Caller, operator]) -> ExperimentOut:
+        return change(key, "override", caller, body.why, Wanted(overrides=body.overrides))
 
     @routes.post("/{key}/stop", summary="Stop it at once")
     def stop(key: Key, body: WhyIn, caller: Annotated[Caller, operator]) -> ExperimentOut:
         return change(key, "stop", caller, body.why)
+
+    @routes.post("/{key}/resume", summary="Go on after a stop; everybody finds the variant of before")
+    def resume(key: Key, body: WhyIn, caller: Annotated[Caller, operator]) -> ExperimentOut:
+        return change(key, "resume", caller, body.why)
 
     @routes.post("/{key}/archive", summary="Put it away; its data stays")
     def archive(key: Key, body: WhyIn, caller: Annotated[Caller, admin]) -> ExperimentOut:
@@ -86,14 +102,29 @@ def router(experiments: Experiments, needs: Needs, telemetry: Telemetry) -> APIR
 
     @routes.get("/{key}/audit", summary="Who did what when and why")
     def audit(key: Key, caller: Annotated[Caller, operator]) -> AuditOut:
-        changes = _carried_out(lambda: experiments.audit(key))
-        told = [
-            ChangeOut(
-                at=c.at, by=c.by, action=c.action, before=dict(c.before), after=dict(c.after), why=c.why
-            )
-            for c in changes
-        ]  # fmt: skip
-        return AuditOut(experiment=key, changes=told)
+        return AuditOut(experiment=key, changes=_told(_carried_out(lambda: experiments.audit(key))))
+
+    return routes
+
+
+def holdout_router(experiments: Experiments, needs: Needs, telemetry: Telemetry) -> APIRouter:
+    """The routes of the global holdout."""
+    routes = APIRouter(prefix="/v1/holdout", tags=["experiments"], responses=REFUSALS)
+
+    def answer() -> HoldoutOut:
+        kept = experiments.holdout()
+        return HoldoutOut(share=kept.share, salt=kept.salt, changes=_told(experiments.holdout_audit()))
+
+    @routes.get("", summary="The share of units that takes part in nothing")
+    def now(caller: Annotated[Caller, Depends(needs("operator"))]) -> HoldoutOut:
+        return _carried_out(answer)  # type: ignore[no-any-return]
+
+    @routes.post("", summary="Hold out a share of all units; while something runs, only less than before")
+    def hold_out(body: HoldoutIn, caller: Annotated[Caller, Depends(needs("admin"))]) -> HoldoutOut:
+        _carried_out(lambda: experiments.hold_out(body.share, by=caller.name, why=body.why))
+        telemetry.changes.labels("holdout").inc()
+        say(INFO, "holdout changed", share=body.share, by=caller.name, why=body.why)
+        return _carried_out(answer)  # type: ignore[no-any-return]
 
     return routes
 
@@ -121,6 +152,8 @@ def proposed(body: DraftIn) -> Draft:
         ends=body.ends,
         planned_units=body.planned_units,
         analysis=plan,
+        audience=body.audience,
+        overrides=body.overrides,
     )
     return Draft(experiment=experiment, metrics=metrics, rule=rule, title=body.title, hypothesis=body.hypothesis)
 
@@ -138,9 +171,18 @@ def shown(draft: Draft) -> ExperimentOut:
         layer_range=e.layer_range,
         starts=e.starts,
         ends=e.ends,
+        audience=dict(e.audience),
+        overrides=dict(e.overrides),
         title=draft.title,
         hypothesis=draft.hypothesis,
     )
+
+
+def _told(changes: Sequence[Change]) -> list[ChangeOut]:
+    return [
+        ChangeOut(at=c.at, by=c.by, action=c.action, before=dict(c.before), after=dict(c.after), why=c.why)
+        for c in changes
+    ]
 
 
 def _carried_out(work: Callable[[], Any]) -> Any:

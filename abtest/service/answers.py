@@ -44,7 +44,7 @@ class Answers:
         keys = snapshot.running if asked.experiment is None else (asked.experiment,)
         assigner = snapshot.assigner
         try:
-            found = [assigner.assign(key, asked.unit, now) for key in keys]
+            found = [assigner.assign(key, asked.unit, now, asked.context) for key in keys]
         except LookupError as error:
             raise unknown(error) from None
         return {"unit": asked.unit, "assignments": [described(one, snapshot) for one in found]}
@@ -61,13 +61,14 @@ class Answers:
         snapshot = self.experiments.snapshot
         place = self._place(snapshot, asked)
         key, name = (None, None) if place is None else (place.experiment, place.variant)
+        tester = asked.variant is not None or (place is not None and place.reason == "override")
         if asked.variant is not None:
             key, name = asked.experiment, self._preview(snapshot, asked)
         variant = None if key is None or name is None else snapshot.variants[key, name]
         slate = await self.recommender(asked.unit, asked.k, variant)
         self._count(slate, key or "", name or "", self.clock.ticks() - started)
         exposure, logged = None, False
-        if asked.expose and asked.variant is None and key is not None and name is not None:
+        if asked.expose and not tester and key is not None and name is not None:
             exposure = self.new_id()
             logged = await self._expose(exposure, asked, key, name, slate, request_id)
         why = await self.reasons(asked.unit, slate) if asked.reasons and self.reasons is not None else ()
@@ -127,12 +128,12 @@ class Answers:
         now = self.clock.now()
         if asked.experiment is not None:
             try:
-                found = snapshot.assigner.assign(asked.experiment, asked.unit, now)
+                found = snapshot.assigner.assign(asked.experiment, asked.unit, now, asked.context)
             except LookupError as error:
                 raise unknown(error) from None
             return found if found.variant is not None else None
         for key in snapshot.serving:
-            found = snapshot.assigner.assign(key, asked.unit, now)
+            found = snapshot.assigner.assign(key, asked.unit, now, asked.context)
             if found.variant is not None:
                 return found
         return None

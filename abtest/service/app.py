@@ -135,6 +135,7 @@ def create_app(
     _add_plain_routes(app, needs, readiness, measured)
     ofrep_routes.add(app, experiments, tokens, clock, limits, measured)
     app.include_router(admin.router(experiments, needs, measured))
+    app.include_router(admin.holdout_router(experiments, needs, measured))
     _add_refusals(app)
     measured.gauge("bakeoff_waiting_events", "Events that wait for the disk.", lambda: float(ingest.waiting))
     measured.gauge("bakeoff_commits", "Commits of the event log by this process.", lambda: float(ingest.commits))

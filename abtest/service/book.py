@@ -8,9 +8,9 @@ from dataclasses import replace
 from datetime import datetime
 
 from abtest.assignment.plan import check, problems_of
-from abtest.service.lifecycle import changed, difference
-from abtest.service.ports import Action, Change, Draft, Serves, Snapshot
-from abtest.types import Experiment
+from abtest.service.lifecycle import NotAllowedError, changed, difference
+from abtest.service.ports import Action, Change, Draft, Serves, Snapshot, Wanted
+from abtest.types import Experiment, Holdout
 from bakeoff.catalogue import check_name
 from bakeoff.records import to_json
 
@@ -43,12 +43,13 @@ class Book(ABC):
     def refresh(self) -> None:
         """Take up what changed in the place; a plan that cannot run leaves the last good one, and is told."""
         experiments = sorted((d.experiment for d in self.drafts() if d.experiment.status != "archived"), key=_key)
-        told = "".join(to_json(Experiment, experiment, indent=None) for experiment in experiments)
+        holdout = self.holdout()
+        told = "".join(to_json(Experiment, experiment, indent=None) for experiment in experiments) + repr(holdout)
         revision = hashlib.sha256(told.encode()).hexdigest()[:16]
         if revision == self._snapshot.revision:
             return
         try:
-            snapshot = Snapshot.of(experiments, revision, serves=self._serves)
+            snapshot = Snapshot.of(experiments, revision, serves=self._serves, holdout=holdout)
         except ValueError as error:
             self._snapshot = replace(self._snapshot, problem=str(error))
             return
@@ -84,16 +85,18 @@ class Book(ABC):
         self.refresh()
         return made
 
-    def change(self, key: str, action: Action, *, by: str, why: str, traffic: float | None = None) -> Draft:
-        """Start, ramp, stop or archive an experiment; a start checks the whole plan and loads its models."""
-        if action == "start":
+    def change(self, key: str, action: Action, *, by: str, why: str, to: Wanted | None = None) -> Draft:
+        """Carry out an action; a start or resumption checks the whole plan and loads the models."""
+        begins = action in ("start", "resume")
+        if begins:
             self._prepare(self.draft(key).experiment)  # outside the lock: loading may take long
         with self._locked():
             draft = self.draft(key)
-            experiment = changed(draft.experiment, action, traffic)
-            if action == "start":
-                others = [d.experiment for d in self.drafts() if d.experiment.key != key]
-                check([*(other for other in others if other.status == "running"), experiment])
+            experiment = changed(draft.experiment, action, to)
+            if begins:
+                check([*self._running(but=key), experiment], self.holdout())
+            elif action in ("reweigh", "override") and (problems := problems_of(experiment)):
+                raise ValueError("the plan cannot run: " + "; ".join(problems))
             before, after = difference(draft.experiment, experiment)
             self._note(
                 Change(at=self._now(), by=by, experiment=key, action=action, before=before, after=after, why=why)
@@ -108,6 +111,38 @@ class Book(ABC):
         self.draft(key)
         return self._changes(key)
 
+    def hold_out(self, share: float, *, by: str, why: str) -> Holdout:
+        """Hold out a share of all units; while something runs it may only become less."""
+        with self._locked():
+            before, running = self.holdout(), self._running()
+            after = replace(before, share=share)
+            check(running, after)
+            if share > before.share and running:
+                raise NotAllowedError(
+                    f"the holdout is {before.share:.3g}, asked for {share:.3g}: more of it would throw units out of "
+                    f"what runs ({', '.join(e.key for e in running)}); wait until nothing does"
+                )
+            self._note(
+                Change(
+                    at=self._now(), by=by, experiment="", action="holdout", before={"share": before.share},
+                    after={"share": share}, why=why,
+                )
+            )  # fmt: skip
+            self._keep_holdout(after)
+        self.refresh()
+        return after
+
+    def holdout_audit(self) -> Sequence[Change]:
+        """Everything that was done to the holdout, oldest first."""
+        return self._changes("")
+
+    def _running(self, but: str = "") -> list[Experiment]:
+        return [d.experiment for d in self.drafts() if d.experiment.status == "running" and d.experiment.key != but]
+
+    @abstractmethod
+    def holdout(self) -> Holdout:
+        """The units that take part in nothing."""
+
     @abstractmethod
     def drafts(self) -> Sequence[Draft]:
         """Every experiment that is kept, newest first."""
@@ -121,12 +156,16 @@ class Book(ABC):
         """Write an experiment; on disk when it returns."""
 
     @abstractmethod
+    def _keep_holdout(self, holdout: Holdout) -> None:
+        """Write the holdout; on disk when it returns."""
+
+    @abstractmethod
     def _note(self, change: Change) -> None:
         """Write a line of the audit; on disk when it returns."""
 
     @abstractmethod
     def _changes(self, key: str) -> Sequence[Change]:
-        """The audit of one experiment, oldest first."""
+        """The audit of one experiment, oldest first; of the holdout: ""."""
 
 
 def _key(experiment: Experiment) -> str:

@@ -4,17 +4,20 @@ A unit outside the experiment gets no value: the protocol's word for "use the de
 """
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import orjson
 
 from abtest.service.ports import Limits, Snapshot
-from abtest.types import Assignment
+from abtest.types import Assignment, Reason
 
 ErrorCode = Literal["PARSE_ERROR", "TARGETING_KEY_MISSING", "INVALID_CONTEXT", "FLAG_NOT_FOUND", "GENERAL"]
-REASONS = {"split": "SPLIT", "traffic": "DISABLED", "layer": "DISABLED", "inactive": "DISABLED"}
+REASONS: dict[Reason, str] = {
+    reason: {"split": "SPLIT", "override": "TARGETING_MATCH"}.get(reason, "DISABLED") for reason in get_args(Reason)
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,8 +34,8 @@ class Failure(Exception):  # noqa: N818 -- the protocol's word
         return {**named, "errorCode": self.code, "errorDetails": self.details}
 
 
-def unit_of(body: bytes, limits: Limits) -> str:
-    """The targeting key of a request's context: the unit that is assigned."""
+def asked_of(body: bytes, limits: Limits) -> tuple[str, dict[str, Any]]:
+    """The targeting key of a request's context, the unit that is assigned; and the context, its attributes."""
     try:
         tree = orjson.loads(body)
     except orjson.JSONDecodeError as error:
@@ -55,21 +58,21 @@ def unit_of(body: bytes, limits: Limits) -> str:
             code="INVALID_CONTEXT",
             details=f"context.targetingKey must be a text of at most {limits.text} characters that ends not with NUL",
         )
-    return unit
+    return unit, context
 
 
-def flag(snapshot: Snapshot, key: str, unit: str, at: datetime) -> dict[str, Any]:
+def flag(snapshot: Snapshot, key: str, unit: str, at: datetime, context: Mapping[str, Any]) -> dict[str, Any]:
     """One flag; an unknown one is a Failure with the nearest name."""
     try:
-        assignment = snapshot.assigner.assign(key, unit, at)
+        assignment = snapshot.assigner.assign(key, unit, at, context)
     except LookupError as error:
         raise Failure(status=404, code="FLAG_NOT_FOUND", details=str(error)) from None
     return _evaluated(assignment, snapshot)
 
 
-def flags(snapshot: Snapshot, unit: str, at: datetime) -> bytes:
+def flags(snapshot: Snapshot, unit: str, at: datetime, context: Mapping[str, Any]) -> bytes:
     """All running experiments as JSON."""
-    found = [_evaluated(snapshot.assigner.assign(key, unit, at), snapshot) for key in snapshot.running]
+    found = [_evaluated(snapshot.assigner.assign(key, unit, at, context), snapshot) for key in snapshot.running]
     return orjson.dumps({"flags": found, "metadata": {"revision": snapshot.revision}})
 
 

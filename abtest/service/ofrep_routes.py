@@ -21,7 +21,7 @@ _FLAG: dict[str, Any] = {
     "required": ["key", "reason", "variant", "metadata"],
     "properties": {
         "key": _TEXT,
-        "reason": {"enum": ["SPLIT", "DISABLED"]},
+        "reason": {"enum": ["SPLIT", "TARGETING_MATCH", "DISABLED"]},
         "variant": _TEXT,
         "value": {**_TEXT, "description": "The variant; absent where the caller's own default holds."},
         "metadata": _METADATA,
@@ -79,8 +79,8 @@ def add(
     async def one(key: str, request: Request) -> Response:
         admit(tokens, request.scope, dict(request.scope["headers"]), "client", telemetry)
         try:
-            unit = ofrep.unit_of(await request.body(), limits)
-            found = ofrep.flag(experiments.snapshot, key, unit, clock.now())
+            unit, context = ofrep.asked_of(await request.body(), limits)
+            found = ofrep.flag(experiments.snapshot, key, unit, clock.now(), context)
         except ofrep.Failure as failure:
             return Response(orjson.dumps(failure.body(key)), failure.status, media_type=JSON)
         return Response(orjson.dumps(found), media_type=JSON)
@@ -103,10 +103,10 @@ def add(
     async def bulk(request: Request) -> Response:
         admit(tokens, request.scope, dict(request.scope["headers"]), "client", telemetry)
         try:
-            unit = ofrep.unit_of(await request.body(), limits)
+            unit, context = ofrep.asked_of(await request.body(), limits)
         except ofrep.Failure as failure:
             return Response(orjson.dumps(failure.body(None)), failure.status, media_type=JSON)
-        body = ofrep.flags(experiments.snapshot, unit, clock.now())
+        body = ofrep.flags(experiments.snapshot, unit, clock.now(), context)
         tag = ofrep.etag(body)
         if ofrep.matches(tag, request.headers.get("if-none-match", "")):
             return Response(status_code=304, headers={"etag": tag})

@@ -7,11 +7,11 @@ from typing import Any, Literal, Protocol
 
 from abtest.assignment.assigner import Assigner
 from abtest.assignment.plan import Plan, window
-from abtest.types import DecisionRule, Experiment, Exposure, Metric, Outcome, Variant
+from abtest.types import DecisionRule, Experiment, Exposure, Holdout, Metric, Outcome, Variant
 
 Fallback = Literal["", "champion", "popularity"]
 Why = Literal["", "error", "deadline", "busy", "missing"]
-Action = Literal["create", "start", "ramp", "stop", "archive"]
+Action = Literal["create", "start", "ramp", "reweigh", "override", "stop", "resume", "archive", "holdout"]
 Observe = Callable[[Sequence[Exposure | Outcome]], None]
 Serves = Callable[[Experiment], bool]
 
@@ -107,10 +107,11 @@ class Snapshot:
         revision: str,
         *,
         serves: Callable[[Experiment], bool],
+        holdout: Holdout | None = None,
         problem: str = "",
     ) -> "Snapshot":
         """The experiments checked together; a ValueError names every problem."""
-        plan = Plan(experiments)
+        plan = Plan(experiments, holdout)
         running = sorted((e for e in plan if e.status == "running"), key=lambda e: (window(e)[0], e.key))
         return cls(
             assigner=Assigner(plan),
@@ -135,7 +136,10 @@ class Draft:
 
 @dataclass(frozen=True, kw_only=True)
 class Change:
-    """One line of an experiment's audit: who did what when and why. before, after: the fields that changed."""
+    """One line of an experiment's audit: who did what when and why. before, after: the fields that changed.
+
+    experiment "": of what belongs to no single one, the holdout.
+    """
 
     at: datetime
     by: str
@@ -144,6 +148,15 @@ class Change:
     before: Mapping[str, Any]
     after: Mapping[str, Any]
     why: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """What an action is to change. traffic: of a ramp; weights: variant -> share; overrides: tester -> variant."""
+
+    traffic: float | None = None
+    weights: Mapping[str, float] | None = None
+    overrides: Mapping[str, str] | None = None
 
 
 class Experiments(Protocol):
@@ -166,11 +179,20 @@ class Experiments(Protocol):
     def create(self, draft: Draft, *, by: str, why: str) -> Draft:
         """Keep a new experiment as a draft."""
 
-    def change(self, key: str, action: Action, *, by: str, why: str, traffic: float | None = None) -> Draft:
-        """Start, ramp, stop or archive an experiment."""
+    def change(self, key: str, action: Action, *, by: str, why: str, to: "Wanted | None" = None) -> Draft:
+        """Start, ramp, reweigh, override, stop, resume or archive an experiment."""
 
     def audit(self, key: str) -> Sequence[Change]:
         """Everything that was done to it, oldest first."""
+
+    def holdout(self) -> Holdout:
+        """The units that take part in nothing; share 0: all may."""
+
+    def hold_out(self, share: float, *, by: str, why: str) -> Holdout:
+        """Hold out a share of all units. While something runs it may only become less: that throws nobody out."""
+
+    def holdout_audit(self) -> Sequence[Change]:
+        """Everything that was done to the holdout, oldest first."""
 
 
 @dataclass(frozen=True, kw_only=True)

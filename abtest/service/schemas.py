@@ -6,6 +6,9 @@ from typing import Annotated, Any, Literal
 import orjson
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, TypeAdapter
 
+from abtest.service.ports import Action
+from abtest.types import Reason
+
 
 def _id(text: str) -> str:
     if text.endswith("\0"):
@@ -22,6 +25,7 @@ def _plain(tree: dict[str, JsonValue]) -> dict[str, JsonValue]:
 
 
 Id = Annotated[str, Field(min_length=1), AfterValidator(_id)]
+Overrides = Annotated[dict[Id, Id], Field(max_length=1_000)]
 Context = Annotated[dict[str, JsonValue], AfterValidator(_plain)]
 
 
@@ -39,7 +43,7 @@ class _Out(BaseModel):
 
 
 class AssignRequest(_In):
-    """Who is to be assigned; without an experiment, in all that run."""
+    """Who is to be assigned; without an experiment, in all that run. context: the attributes for their audiences."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"unit": "u0001", "experiment": "demo-v2-vs-v1"}]})
     unit: Id
@@ -48,12 +52,15 @@ class AssignRequest(_In):
 
 
 class AssignmentAnswer(_Out):
-    """Where the unit stands; variant null: not part of the experiment, and `reason` says why."""
+    """Where the unit stands; variant null: not part of the experiment, and `reason` says why.
+
+    reason "override": a tester's variant, whose slates are not to be counted.
+    """
 
     experiment: str
     variant: str | None
     bucket: int = Field(description="Of the variant hash, 0 to 9999; -1 where it was not asked.")
-    reason: Literal["split", "traffic", "layer", "inactive"]
+    reason: Reason
     payload: dict[str, Any] = Field(description="What the variant names, such as a model version.")
 
 
@@ -69,7 +76,9 @@ class RecommendRequest(_In):
 
     Without an experiment, the oldest running one that takes the unit decides which model fills it; a unit in none is
     given the champion's. expose: log the slate as shown now; false when it may be shown later, or never, and the
-    exposure is sent to /v1/events. variant: what this variant of the experiment would show, for testers; never logged.
+    exposure is sent to /v1/events. variant: what this variant of the experiment would show, for testers; never logged,
+    as little as what an experiment's `overrides` show. context: logged with the slate, and the attributes by which an
+    audience is chosen.
     """
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"unit": "u0001", "k": 5, "context": {"page": "home"}}]})
@@ -239,7 +248,11 @@ class LayerIn(_Administration):
 
 
 class DraftIn(_Administration):
-    """A new experiment. metrics, decision, analysis: as in the YAML of a bake-off. why: kept in the audit."""
+    """A new experiment. metrics, decision, analysis: as in the YAML of a bake-off. why: kept in the audit.
+
+    audience: attribute -> a value, a list of values or {min, max, not}, of the context that requests bring;
+    overrides: testers, unit -> variant.
+    """
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -269,6 +282,8 @@ class DraftIn(_Administration):
     starts: AwareDatetime | None = None
     ends: AwareDatetime | None = None
     planned_units: int | None = Field(default=None, ge=2)
+    audience: Context = Field(default_factory=dict)
+    overrides: Overrides = Field(default_factory=dict)
     title: str = ""
     hypothesis: str = ""
     why: Annotated[str, Field(min_length=1)]
@@ -284,6 +299,32 @@ class RampIn(WhyIn):
     """The share of units that take part from now on; only more than before."""
 
     traffic: float = Field(gt=0, le=1)
+
+
+class ReweighIn(WhyIn):
+    """The shares of the variants for the units that have none yet; whoever takes part stays."""
+
+    weights: dict[Id, Annotated[float, Field(ge=0)]] = Field(examples=[{"knn": 0.2, "ease": 0.8}])
+
+
+class OverridesIn(WhyIn):
+    """All testers, unit -> variant, instead of those before; none of what they see is counted."""
+
+    overrides: Overrides = Field(examples=[{"ada": "ease"}])
+
+
+class HoldoutIn(WhyIn):
+    """The share of all units that takes part in no experiment."""
+
+    share: float = Field(ge=0, lt=1)
+
+
+class HoldoutOut(_Out):
+    """The units that take part in nothing, and who changed that."""
+
+    share: float
+    salt: str
+    changes: list["ChangeOut"]
 
 
 class VariantOut(_Out):
@@ -306,6 +347,8 @@ class ExperimentOut(_Out):
     layer_range: tuple[float, float]
     starts: datetime | None
     ends: datetime | None
+    audience: dict[str, Any]
+    overrides: dict[str, str]
     title: str
     hypothesis: str
 
@@ -321,7 +364,7 @@ class ChangeOut(_Out):
 
     at: datetime
     by: str
-    action: Literal["create", "start", "ramp", "stop", "archive"]
+    action: Action
     before: dict[str, Any]
     after: dict[str, Any]
     why: str

@@ -1,13 +1,16 @@
-"""The verbs of an experiment's life beside its traffic: create, start, archive, audit. A running service follows."""
+"""The verbs of an experiment's life: create, start, resume, reweigh, override ... A running service follows them."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from experiments.commands.arguments import AsJson, HomeFolder, Key
 from experiments.commands.online import experiment_app
 from experiments.commands.terminal import console, home_at, user_name
+
+if TYPE_CHECKING:
+    from abtest.service.ports import Change
 
 Why = Annotated[str, typer.Option("--why", help="Kept in the audit.")]
 
@@ -42,6 +45,78 @@ def start(experiment: Key, why: Why, home: HomeFolder = None) -> None:
     console.print(f"{experiment} runs on {draft.experiment.traffic:.3g} of the units.", markup=False)
 
 
+@experiment_app.command("resume")
+def resume(experiment: Key, why: Why, home: HomeFolder = None) -> None:
+    """Go on after a stop, with the same checks as a start; every unit finds the variant it had.
+
+    Example: `bakeoff experiment resume ease-vs-knn --why "the price list is right again"`
+    """
+    from experiments.proposals import book_for
+
+    draft = book_for(home_at(home), experiment).change(experiment, "resume", by=user_name(), why=why)
+    console.print(f"{experiment} runs again on {draft.experiment.traffic:.3g} of the units.", markup=False)
+
+
+@experiment_app.command("reweigh")
+def reweigh(
+    experiment: Key,
+    weights: Annotated[list[str], typer.Argument(metavar="VARIANT=SHARE...", help="Every variant with its share.")],
+    why: Why,
+    home: HomeFolder = None,
+) -> None:
+    """Give new weights to the units that have no variant yet; whoever takes part stays where he is.
+
+    Example: `bakeoff experiment reweigh ease-vs-knn knn=0.2 ease=0.8 --why "it does no harm"`
+    """
+    from abtest.service.ports import Wanted
+    from experiments.proposals import book_for, pairs
+
+    to = Wanted(weights={name: float(share) for name, share in pairs(weights).items()})
+    book_for(home_at(home), experiment).change(experiment, "reweigh", by=user_name(), why=why, to=to)
+    console.print(f"{experiment}: units that come in from now on follow {', '.join(weights)}.", markup=False)
+
+
+@experiment_app.command("override")
+def override(
+    experiment: Key,
+    why: Why,
+    testers: Annotated[
+        list[str] | None, typer.Argument(metavar="UNIT=VARIANT...", help="All testers; none: there are none.")
+    ] = None,
+    home: HomeFolder = None,
+) -> None:
+    """Say which variant testers see, instead of what was said before; none of what they see is counted.
+
+    Example: `bakeoff experiment override ease-vs-knn ada=ease --why "to look at it on a phone"`
+    """
+    from abtest.service.ports import Wanted
+    from experiments.proposals import book_for, pairs
+
+    to = Wanted(overrides=pairs(testers or []))
+    book_for(home_at(home), experiment).change(experiment, "override", by=user_name(), why=why, to=to)
+    console.print(f"{experiment} has {len(to.overrides or {})} testers.", markup=False)
+
+
+@experiment_app.command("holdout")
+def holdout(
+    share: Annotated[float | None, typer.Argument(help="Of all units, such as 0.05; without it, tell.")] = None,
+    why: Annotated[str, typer.Option("--why", help="Kept in the audit.")] = "by hand",
+    home: HomeFolder = None,
+) -> None:
+    """Hold out a share of all units from every experiment. While something runs it may only become less.
+
+    Example: `bakeoff experiment holdout 0.05 --why "to measure a year of experiments together"`
+    """
+    from experiments.proposals import book_of
+
+    book = book_of(home_at(home), "")
+    if share is not None:
+        book.hold_out(share, by=user_name(), why=why)
+    console.print(f"{book.holdout().share:.3g} of the units take part in nothing.", markup=False)
+    for change in book.holdout_audit():
+        _say(change)
+
+
 @experiment_app.command("archive")
 def archive(experiment: Key, why: Why, home: HomeFolder = None) -> None:
     """Put an experiment away that is over or never began; its data stays."""
@@ -66,8 +141,12 @@ def audit(experiment: Key, home: HomeFolder = None, as_json: AsJson = False) -> 
         typer.echo(to_json(list[Change], changes))
         return
     for change in changes:
-        moved = ", ".join(f"{name} {change.before.get(name, 'none')} → {new}" for name, new in change.after.items())
-        line = f"{change.at:%Y-%m-%d %H:%M:%S} {change.by} {change.action}: {moved}. {change.why}"
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        _say(change)
     if not changes:
         console.print("Nothing was done to it yet.")
+
+
+def _say(change: "Change") -> None:
+    moved = ", ".join(f"{name} {change.before.get(name, 'none')} → {new}" for name, new in change.after.items())
+    line = f"{change.at:%Y-%m-%d %H:%M:%S} {change.by} {change.action}: {moved}. {change.why}"
+    console.print(line, markup=False, highlight=False, soft_wrap=True)

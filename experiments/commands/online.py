@@ -199,17 +199,18 @@ def stop(
 def ramp(
     experiment: Key,
     traffic: Annotated[float, typer.Argument(help="The share of units that take part, above the one it has: 0.5.")],
+    why: Annotated[str, typer.Option("--why", help="Kept in the audit.")] = "by hand",
     home: HomeFolder = None,
 ) -> None:
     """Give a running experiment more traffic; whoever takes part stays in the same variant.
 
-    Example: `bakeoff ramp demo-v2-vs-v1 0.5`
+    Example: `bakeoff ramp demo-v2-vs-v1 0.5 --why "two days without an alarm"`
     """
     from datetime import UTC, datetime
 
     from experiments.lifecycle import ramp as widen
 
-    widen(home_at(home), experiment, traffic, at=datetime.now(UTC), by=user_name())
+    widen(home_at(home), experiment, traffic, at=datetime.now(UTC), by=user_name(), why=why)
     console.print(f"{experiment} takes {traffic:.3g} of the units now.", markup=False)
 
 

@@ -7,10 +7,11 @@ import pytest
 import yaml
 
 from abtest.service.lifecycle import NotAllowedError
+from abtest.types import Holdout
 from experiments.commands import life
 from experiments.home import Home
 from experiments.lifecycle import ramp, stop
-from experiments.proposals import book_for, book_of, read_draft
+from experiments.proposals import book_for, book_of, pairs, read_draft
 from experiments.store import ExperimentStore
 
 EXAMPLE = Path(__file__).parents[2] / "configs" / "experiments" / "example.yaml"
@@ -25,8 +26,13 @@ def test_the_example_is_created_started_ramped_stopped_and_archived(
     assert definition.experiment.variants[1].payload == {"model": "tiny", "version": 2}
     assert len(definition.metrics) > 1
     life.start("knn-vs-hybrid", why="reviewed", home=copied.root)
-    for traffic in (0.05, 0.5, 1.0):
-        ramp(copied, "knn-vs-hybrid", traffic, at=datetime.now(UTC), by="ada")
+    for traffic, why in ((0.05, "a day without an alarm"), (0.5, "by hand")):
+        ramp(copied, "knn-vs-hybrid", traffic, at=datetime.now(UTC), by="ada", why=why)
+    stop(copied, "knn-vs-hybrid", at=datetime.now(UTC), by="ada", reason="prices were wrong")
+    life.resume("knn-vs-hybrid", why="prices are right again", home=copied.root)
+    life.reweigh("knn-vs-hybrid", ["knn=0.2", "hybrid=0.8"], why="it does no harm", home=copied.root)
+    life.override("knn-vs-hybrid", why="a look", testers=["ada=hybrid"], home=copied.root)
+    ramp(copied, "knn-vs-hybrid", 1.0, at=datetime.now(UTC), by="ada")
     stop(copied, "knn-vs-hybrid", at=datetime.now(UTC), by="ada", reason="seen enough")
     life.archive("knn-vs-hybrid", why="over", home=copied.root)
     capsys.readouterr()
@@ -35,14 +41,33 @@ def test_the_example_is_created_started_ramped_stopped_and_archived(
     assert [line.split(": ", 1)[1] for line in said] == [
         "status none → draft, traffic none → 0.01. the hybrid leads the leaderboard",
         "status draft → running. reviewed",
-        "traffic 0.01 → 0.05. by hand",
+        "traffic 0.01 → 0.05. a day without an alarm",
         "traffic 0.05 → 0.5. by hand",
+        "status running → stopped. prices were wrong",
+        "status stopped → running. prices are right again",
+        "weights {'knn': 0.5, 'hybrid': 0.5} → {'knn': 0.2, 'hybrid': 0.8}. it does no harm",
+        "overrides {} → {'ada': 'hybrid'}. a look",
         "traffic 0.5 → 1.0. by hand",
         "status running → stopped. seen enough",
         "status stopped → archived. over",
     ]
     with pytest.raises(NotAllowedError, match="is archived"):
         life.start("knn-vs-hybrid", why="again", home=copied.root)
+
+
+def test_the_holdout_is_kept_told_and_audited(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
+    life.holdout(0.05, why="a year together", home=home.root)
+    life.holdout(home=home.root)
+    said = capsys.readouterr().out.splitlines()
+    assert said[2] == "0.05 of the units take part in nothing."
+    assert said[3].endswith("holdout: share 0.0 → 0.05. a year together")
+    assert book_of(home, "tiny").snapshot.assigner.plan.holdout == Holdout(share=0.05)
+
+
+@pytest.mark.parametrize("texts", [["a"], ["=1"], ["a="], ["a=1", "a=2"]])
+def test_pairs_that_are_none_are_refused(texts: list[str]) -> None:
+    with pytest.raises(ValueError, match="expected NAME=VALUE, each name once"):
+        pairs(texts)
 
 
 def test_a_start_loads_the_models_first(copied: Home, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from abtest.service.lifecycle import NotAllowedError, changed
+from abtest.service.ports import Wanted
 from abtest.service.security import Tokens
 from abtest.types import Experiment
 from tests.abtest.service.worlds import LAYOUT, MONDAY, RANKER, TOKENS, MemoryBook, World, draft, header, service
@@ -127,16 +128,17 @@ def test_what_another_process_started_is_warm_before_a_unit_is_assigned_to_it() 
         ("draft", "start", True), ("running", "start", False), ("stopped", "start", False),
         ("running", "stop", True), ("draft", "stop", False), ("decided", "stop", False),
         ("stopped", "archive", True), ("running", "archive", False), ("archived", "archive", False),
+        ("stopped", "resume", True), ("decided", "resume", False), ("draft", "resume", False),
         ("stopped", "ramp", False), ("archived", "start", False),
     ],
 )  # fmt: skip
 def test_the_state_says_what_may_be_done(status: Any, action: Any, allowed: bool) -> None:
     experiment = replace(RANKER, status=status, traffic=0.1)
     if allowed:
-        assert changed(experiment, action, 0.5).key == "ranker"
+        assert changed(experiment, action, Wanted(traffic=0.5)).key == "ranker"
         return
     with pytest.raises(NotAllowedError, match=f"is {status}"):
-        changed(experiment, action, 0.5)
+        changed(experiment, action, Wanted(traffic=0.5))
 
 
 def test_traffic_never_shrinks_while_it_runs() -> None:
@@ -164,6 +166,8 @@ ROUTES = [
     ("GET", "/metrics", None, "client"),
     ("GET", "/v1/experiments", None, "operator"),
     ("GET", "/v1/experiments/ranker/audit", None, "operator"),
+    ("GET", "/v1/holdout", None, "operator"),
+    ("POST", "/v1/holdout", {"why": "x", "share": 0.0}, "admin"),
     ("POST", "/v1/experiments/ranker/stop", {"why": "x"}, "operator"),
     ("POST", "/v1/experiments", {**NEW, "key": "another"}, "admin"),
 ]

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 
 from abtest.events.rows import rows_of
 from abtest.service.lines import judge
-from abtest.service.ofrep import Failure, unit_of
+from abtest.service.ofrep import Failure, asked_of
 from abtest.service.ports import Limits
 from abtest.service.problems import Problem
 from abtest.service.schemas import ASSIGN, RECOMMEND
@@ -58,7 +58,7 @@ def test_every_line_has_a_fate_and_what_is_kept_fits_the_log(batch: list[Any]) -
 @settings(max_examples=150, deadline=None)
 @given(body=st.binary(max_size=40) | anything.map(lambda tree: json.dumps(tree).encode()))
 def test_no_body_breaks_a_border(body: bytes) -> None:
-    for border in (lambda: judge(body, MONDAY, LIMITS), lambda: unit_of(body, LIMITS)):
+    for border in (lambda: judge(body, MONDAY, LIMITS), lambda: asked_of(body, LIMITS)):
         with suppress(Problem, Failure):
             border()
     for kind in (ASSIGN, RECOMMEND):

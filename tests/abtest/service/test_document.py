@@ -55,15 +55,17 @@ def test_no_request_gets_an_answer_that_the_document_does_not_foresee(address: s
 
             fuzz()
             asked.add(operation.label)
-    assert len(asked) == 16
+    assert len(asked) == 21
 
 
 def test_the_document_has_every_route_the_limits_and_examples(world: World) -> None:
     tree = world.client.get("/openapi.json").json()
     assert set(tree["paths"]) == {
-        "/v1/assign", "/v1/recommend", "/v1/events", "/v1/experiments", "/v1/experiments/{key}", "/health", "/ready",
-        "/metrics", "/ofrep/v1/evaluate/flags", "/ofrep/v1/evaluate/flags/{key}",
-        *(f"/v1/experiments/{{key}}/{verb}" for verb in ("start", "ramp", "stop", "archive", "audit")),
+        "/v1/assign", "/v1/recommend", "/v1/events", "/v1/experiments", "/v1/experiments/{key}", "/v1/holdout",
+        "/health", "/ready", "/metrics", "/ofrep/v1/evaluate/flags", "/ofrep/v1/evaluate/flags/{key}",
+        *(f"/v1/experiments/{{key}}/{verb}" for verb in (
+            "start", "ramp", "reweigh", "override", "stop", "resume", "archive", "audit",
+        )),
     }  # fmt: skip
     kinds = tree["components"]["schemas"]
     assert kinds["RecommendRequest"]["properties"]["k"]["maximum"] == 100

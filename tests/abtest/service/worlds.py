@@ -1,7 +1,7 @@
 """A service in this process: the real application, log, assigner and book; only the slates are made up."""
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -19,7 +19,7 @@ from abtest.service.app import Application, create_app
 from abtest.service.book import Book
 from abtest.service.ports import Change, Clock, Draft, Limits, Observe, Readiness, Slate
 from abtest.service.security import Tokens
-from abtest.types import Experiment, Layer, Variant
+from abtest.types import Experiment, Holdout, Layer, Variant
 
 MONDAY = datetime(2025, 1, 6, 9, tzinfo=UTC)
 HALVES = (
@@ -50,13 +50,25 @@ def draft(experiment: Experiment) -> Draft:
 class MemoryBook(Book):
     """Experiments in dictionaries. missing: versions that no variant may name."""
 
-    def __init__(self, experiments: Sequence[Experiment] = (), missing: Sequence[int] = ()) -> None:
+    def __init__(
+        self,
+        experiments: Sequence[Experiment] = (),
+        missing: Sequence[int] = (),
+        now: Callable[[], datetime] = lambda: MONDAY,
+    ) -> None:
         self._drafts = {e.key: draft(e) for e in experiments}
+        self._held = Holdout(share=0.0)
         self._audit: list[Change] = []
         self._lock = threading.Lock()
         self._missing = missing
-        super().__init__(now=lambda: MONDAY, serves=lambda e: "version" in e.variants[0].payload, prepare=self._load)
+        super().__init__(now=now, serves=lambda e: "version" in e.variants[0].payload, prepare=self._load)
         self.refresh()
+
+    def holdout(self) -> Holdout:
+        return self._held
+
+    def _keep_holdout(self, holdout: Holdout) -> None:
+        self._held = holdout
 
     def drafts(self) -> Sequence[Draft]:
         return list(self._drafts.values())[::-1]
@@ -138,7 +150,7 @@ def made(
 ) -> World:
     """A service that does not run yet."""
     time, numbers, kept = [MONDAY], count(1), log or MemoryLog()
-    book = MemoryBook(experiments, missing)
+    book = MemoryBook(experiments, missing, lambda: time[0])
     app = create_app(
         experiments=book,
         recommender=recommender,
