@@ -10,7 +10,8 @@ import ibis.expr.types as ir
 
 from abtest.analysis import health, readout, tables, validity
 from abtest.analysis.blocks import reduce_blocks
-from abtest.analysis.cumulative import calendar, cumulative
+from abtest.analysis.cumulative import cumulative
+from abtest.analysis.days import calendar
 from abtest.analysis.engine import Source, arrow, check_columns, opened
 from abtest.analysis.found import Found, gather
 from abtest.analysis.looks import SPENDING
@@ -57,18 +58,19 @@ def analyse(
         log = health.look(shown, done, measures if daily else (), scope)
         trends = validity.trends(chosen, log) if daily else ()
         wanted = needs([*chosen, *(metric for trend in trends for metric in trend.parts)])
-        exposed = first_exposures(shown, wanted, scope, segments)
+        counting = scope.since(log.first)
+        exposed = first_exposures(shown, wanted, counting, segments)
         exposed = _with_attributes(exposed, known, chosen, segments)
         first = kept.enter_context(exposed.cache())
         filled, holes = fill_attributes(first)
-        units = per_unit(shown, done, wanted, scope, filled)
+        units = per_unit(shown, done, wanted, counting, filled)
         if daily or segments or any(m.kind == "quantile" or m.cap_quantile for m in chosen):
             units = kept.enter_context(units.cache())
-        found = gather(chosen, units, segments, level, scope.variants, events=_events(chosen, done, scope, units))
+        found = gather(chosen, units, segments, level, scope.variants, events=_events(chosen, done, counting, units))
         days = calendar(log.first.date(), log.last.date()) if daily and log.first and log.last else []
         if days:
             adding = [metric for metric in found.metrics if adds_up(metric)]
-            rows = per_unit_day(shown, done, needs(adding), scope, units)
+            rows = per_unit_day(shown, done, needs(adding), counting, units)
             found = replace(found, days=days, by_day=cumulative(adding, rows, found.reduced.moments, days))
         log = health.with_left_out(log, done, measures, scope, first) if daily else log
         checks = (*validity.of_days(experiment, first, srm_alpha), *validity.of_trends(experiment, trends, units))

@@ -1,7 +1,7 @@
 """The Moments of all data up to the end of each day, from one row per active unit and day."""
 
 from collections.abc import Mapping, Sequence
-from datetime import date, timedelta
+from datetime import date
 from typing import Any
 
 import ibis
@@ -9,6 +9,7 @@ import ibis.expr.types as ir
 import numpy as np
 from numpy.typing import NDArray
 
+from abtest.analysis.days import as_date
 from abtest.analysis.measures import roles
 from abtest.analysis.reduction import ByVariant, value
 from abtest.statistics.moments import Array, Moments
@@ -75,7 +76,7 @@ def _summed(metric: Metric, rows: Sequence[Mapping[str, Any]], days: Sequence[da
     p, place = len(roles(metric)), {day: i for i, day in enumerate(days)}
     n, sums, products = np.zeros(len(days), np.int64), np.zeros((len(days), p)), np.zeros((len(days), p, p))
     for row in rows:
-        d = place[row["day"]]
+        d = place[as_date(row["day"])]
         n[d] = row["units"]
         for i in range(p):
             sums[d, i] = row[f"{metric.name} sum {i}"]
@@ -91,8 +92,3 @@ def _around(columns: tuple[str, ...], n: NDArray[np.int64], sums: Array, product
     # what rounding leaves of a variance of 0
     comoment[:, diagonal, diagonal] = np.maximum(comoment[:, diagonal, diagonal], 0.0)
     return Moments(columns, n, np.where(n[:, None] > 0, around + share, 0.0), comoment)
-
-
-def calendar(first: date, last: date) -> list[date]:
-    """Every day from first to last, both included."""
-    return [first + timedelta(days=i) for i in range((last - first).days + 1)]

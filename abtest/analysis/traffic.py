@@ -7,6 +7,7 @@ from datetime import date, datetime
 import ibis
 
 from abtest.analysis.analyse import EXPOSURE_COLUMNS, scope_of
+from abtest.analysis.days import as_date, day_of
 from abtest.analysis.engine import Source, check_columns, opened
 from abtest.analysis.units import first_exposures, relevant_exposures
 from abtest.types import Experiment
@@ -31,16 +32,16 @@ def by_day(experiment: Experiment, exposures: Source, *, as_of: datetime) -> tup
     with opened({"exposures": exposures}) as (shown,):
         check_columns(shown, "exposures", EXPOSURE_COLUMNS)
         units = first_exposures(shown, (), scope)
-        entries = units.filter(~units.several).select("variant", day=units.first.date(), entry=ibis.literal(1))
+        entries = units.filter(~units.several).select("variant", day=day_of(units["first"]), entry=ibis.literal(1))
         slates = relevant_exposures(shown, scope)
-        every = slates.select("variant", day=slates.at.date(), entry=ibis.literal(0))
+        every = slates.select("variant", day=day_of(slates["at"]), entry=ibis.literal(0))
         both = ibis.union(entries, every)
         counted = both.group_by("day", "variant").agg(
             units=both.entry.sum(), exposures=both.count(where=both.entry == 0)
         )
         rows = counted.to_pyarrow().to_pylist()
     order = [variant.name for variant in experiment.variants]
-    found = [DayCount(**{**row, "units": int(row["units"])}) for row in rows]
+    found = [DayCount(**{**row, "day": as_date(row["day"]), "units": int(row["units"])}) for row in rows]
     return tuple(sorted(found, key=lambda row: (row.day, order.index(row.variant))))
 
 

@@ -5,13 +5,14 @@ meet units once: a unit's long name is looked up to find its short number, and a
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 import ibis
 import ibis.expr.types as ir
 
+from abtest.analysis.days import day_of
 from abtest.analysis.measures import ATTRIBUTE, SEGMENT, Measure
 from abtest.analysis.metrics import CONTEXT
 
@@ -33,8 +34,13 @@ class Scope:
         """Whether a time belongs, or lies in the days `before` the start."""
         inside = at <= self.as_of if self.ends is None or self.ends > self.as_of else at < self.ends
         if self.starts is not None:
-            inside &= at >= self.starts - timedelta(days=before)
+            inside &= at >= self.starts - timedelta(seconds=_seconds(before))
         return inside
+
+    def since(self, first: datetime | None) -> "Scope":
+        """The same events for a query of units, the first of which was exposed at `first`: what came before tells
+        nothing of them, and engines skip it unread."""
+        return self if first is None else replace(self, starts=first)
 
 
 def relevant_exposures(exposures: ir.Table, scope: Scope) -> ir.Table:
@@ -77,7 +83,8 @@ def first_exposures(
         **{f"{SEGMENT}{name}": _context(rows, name).argmin(rows["at"]) for name in segments if _in_context(name)},
     )
     variant = grouped.arm.cases(*enumerate(scope.variants), else_="")
-    return grouped.mutate(variant=variant, number=ibis.row_number()).drop("arm")
+    number = ibis.row_number().cast("int32")  # half as wide as an engine's own, which grouping feels
+    return grouped.mutate(variant=variant, number=number).drop("arm")
 
 
 def with_attributes(
@@ -147,7 +154,7 @@ def per_unit_day(
     names = [*dict.fromkeys([*(measure.column for measure in wanted), *past])]
     zeros = dict.fromkeys(names, ibis.literal(0.0))
     entry = {name: units[name].cast("float64") for name in past}
-    parts = [units.select("number", "variant", day=units["first"].date(), **(zeros | entry))]
+    parts = [units.select("number", "variant", day=day_of(units["first"]), **(zeros | entry))]
     for table, chosen in (
         (relevant_exposures(exposures, scope).drop("variant"), [m for m in wanted if m.of_exposures]),
         (outcomes, [m for m in wanted if not m.of_exposures and not m.of_the_past]),
@@ -157,7 +164,7 @@ def per_unit_day(
             rows = _traced(table, units, *whose) if slates else _of_units(table, chosen, scope, units, *whose)
             rows = rows.filter(rows["at"] >= rows["first"])
             totals = {measure.column: _total(rows, measure).cast("float64") for measure in chosen}
-            found = rows.group_by("number", "variant", day=rows["at"].date()).agg(**totals)
+            found = rows.group_by("number", "variant", day=day_of(rows["at"])).agg(**totals)
             parts.append(found.select("number", "variant", "day", **(zeros | {name: found[name] for name in totals})))
     together = ibis.union(*parts) if len(parts) > 1 else parts[0]
     return together.group_by("number", "variant", "day").agg(**{name: together[name].sum() for name in names})
@@ -251,7 +258,11 @@ def _known(rows: ir.Table) -> str:
 
 
 def _days(days: float) -> Any:
-    return ibis.interval(seconds=round(days * 86_400))
+    return ibis.interval(seconds=_seconds(days))
+
+
+def _seconds(days: float) -> int:
+    return round(days * 86_400)
 
 
 def _in_context(segment: str) -> bool:

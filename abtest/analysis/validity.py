@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
+from abtest.analysis.days import as_date, day_of
 from abtest.analysis.found import Found
 from abtest.analysis.health import Log, count
 from abtest.analysis.measures import adds_up, column_of, further, roles, without_covariate
@@ -38,10 +39,11 @@ def of_ratio(ratio: SampleRatio) -> Check:
 def of_days(experiment: Experiment, first: ir.Table, alpha: float) -> tuple[Check, ...]:
     """The split at every look and on every day; first: from `first_exposures`, one row per unit."""
     clean = first.filter(~first[SEVERAL])
-    entered = clean.group_by("variant", day=clean["first"].date()).agg(units=clean.count())
+    entered = clean.group_by("variant", day=day_of(clean["first"])).agg(units=clean.count())
     rows = entered.order_by("day", "variant").to_pyarrow().to_pylist()
     if not rows:
         return ()
+    rows = [{**row, "day": as_date(row["day"])} for row in rows]
     days = sorted({row["day"] for row in rows})
     names = [variant.name for variant in experiment.variants]
     table = np.zeros((len(days), len(names)), dtype=np.int64)

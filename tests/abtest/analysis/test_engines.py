@@ -149,6 +149,13 @@ def test_every_kind_of_metric_can_be_read(expected: Readout) -> None:
     }  # fmt: skip
 
 
+def test_days_are_of_utc_in_whatever_zone_the_engine_is(events: Events, countries: pa.Table, expected: Readout) -> None:
+    engine = ibis.duckdb.connect()
+    engine.con.execute("SET TimeZone = 'Pacific/Auckland'")
+    tables = {"exposures": events.exposures, "outcomes": events.outcomes, "countries": countries}
+    agree(read(*(engine.create_table(name, obj=table) for name, table in tables.items())), expected)
+
+
 @pytest.mark.slow
 def test_postgresql_says_what_duckdb_says(
     postgres: Any, events: Events, countries: pa.Table, expected: Readout
