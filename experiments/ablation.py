@@ -9,6 +9,7 @@ import numpy as np
 from bakeoff.bootstrap import Paired, mean_interval
 from experiments.bench import Bench, workers
 from experiments.config import BakeoffConfig
+from experiments.fitting import note_of
 from experiments.home import Home
 from experiments.places import placed
 from experiments.progress import Progress, silent
@@ -41,7 +42,10 @@ class Arm:
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """An arm on the leading metric, over n users; gain: the whole pipeline minus the arm, None for that itself."""
+    """An arm on the leading metric, over n users; gain: the whole pipeline minus the arm, None for that itself.
+
+    note: what to know of its fit.
+    """
 
     arm: str
     mean: float
@@ -49,6 +53,7 @@ class Measured:
     high: float
     n: int
     gain: Paired | None
+    note: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,10 +109,11 @@ def ablate(
     assert isinstance(whole, Pipeline), "that is what it is registered as"
     shared = Shared()
     card = judged(whole.sharing(shared).fit(seen))
-    rows, every = [_measured(config, WHOLE, card, None)], arms(whole)
+    rows, every = [_measured(config, WHOLE, card, None, note_of(whole))], arms(whole)
     for done, arm in enumerate(every):
         progress("fit and score", done + 1, len(every) + 1, arm.name)
-        rows.append(_measured(config, arm.name, judged(_fitted(arm, seen, shared)), card))
+        model = _fitted(arm, seen, shared)
+        rows.append(_measured(config, arm.name, judged(model), card, note_of(model)))
     progress("fit and score", len(every) + 1, len(every) + 1, "")
     return Ablation(
         variant=name,
@@ -165,7 +171,7 @@ def _fitted(arm: Arm, seen: Dataset, shared: Shared) -> Recommender:
     return shared.source(Source.of({"model": arm.model, "params": arm.params}), seen)
 
 
-def _measured(config: BakeoffConfig, name: str, card: Scorecard, whole: Scorecard | None) -> Measured:
+def _measured(config: BakeoffConfig, name: str, card: Scorecard, whole: Scorecard | None, note: str) -> Measured:
     settings = config.evaluation
 
     def rng() -> np.random.Generator:
@@ -174,4 +180,4 @@ def _measured(config: BakeoffConfig, name: str, card: Scorecard, whole: Scorecar
     values = card.values[settings.leading]
     own = mean_interval(values, level=settings.level, rng=rng())
     gain = None if whole is None else compare(whole, card, settings.leading, level=settings.level, rng=rng())
-    return Measured(arm=name, mean=own.mean, low=own.low, high=own.high, n=own.n, gain=gain)
+    return Measured(arm=name, mean=own.mean, low=own.low, high=own.high, n=own.n, gain=gain, note=note)

@@ -13,7 +13,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import optuna
+from numpy.typing import NDArray
 
 from experiments.config import BakeoffConfig, FallbackConfig
 from experiments.search import Answer, storage
@@ -21,11 +23,12 @@ from recsys.data.dataset import Dataset
 from recsys.data.queries import Queries
 from recsys.data.recommendations import Recommendations
 from recsys.data.split import Split
-from recsys.evaluate import score_recommendations
+from recsys.evaluate import NEED_VECTORS, metric_key, score_recommendations
 from recsys.hybrid.pipeline import Pipeline
 from recsys.hybrid.sharing import Shared
+from recsys.metrics.item_vectors import item_vectors
 from recsys.metrics.judged import Truth
-from recsys.models.base import Recommender, create
+from recsys.models.base import Recommender, Watch, create
 from recsys.recommend import recommend
 
 WATCH_EVERY = 5
@@ -34,7 +37,10 @@ WATCH_EVERY = 5
 
 @dataclass(frozen=True, kw_only=True)
 class Bench:
-    """The train and validation parts of a bake-off, and the metric that leads."""
+    """The train and validation parts of a bake-off, and the metric that leads.
+
+    objectives: the metrics that a search weighs against each other, the leading one first; none: that one alone.
+    """
 
     train: Dataset
     validation: Dataset
@@ -42,6 +48,7 @@ class Bench:
     k: int
     seed: int
     stand_in: FallbackConfig = field(default_factory=FallbackConfig)
+    objectives: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, config: BakeoffConfig, split: Split) -> "Bench":
@@ -53,6 +60,7 @@ class Bench:
             k=config.evaluation.k,
             seed=config.seed,
             stand_in=config.fallback,
+            objectives=config.tuning.objectives,
         )
         if len(bench.truth.users) == 0:
             raise ValueError(
@@ -77,12 +85,33 @@ class Bench:
 
     def value(self, model: Recommender) -> float:
         """The mean of the leading metric of a model's lists on the validation part."""
-        return self.value_of(recommend(model, self.queries, self.k, fallback=self.fallback))
+        return self._means(self._lists(model), (self.metric,))[0]
 
-    def value_of(self, lists: Recommendations) -> float:
-        """The mean of the leading metric of lists that answer `queries`."""
-        card = score_recommendations(lists, self.truth, seen=self.train, ks=(self.k,), metrics=(self.metric,))
-        return card.mean(f"{self.metric}_{self.k}")
+    def values(self, model: Recommender) -> tuple[float, ...]:
+        """The value of a model's lists on each objective."""
+        return self.values_of(self._lists(model))
+
+    def values_of(self, lists: Recommendations) -> tuple[float, ...]:
+        """The value on each objective of lists that answer `queries`."""
+        return self._means(lists, self.objectives or (self.metric,))
+
+    def _lists(self, model: Recommender) -> Recommendations:
+        return recommend(model, self.queries, self.k, fallback=self.fallback)
+
+    def _means(self, lists: Recommendations, metrics: tuple[str, ...]) -> tuple[float, ...]:
+        card = score_recommendations(
+            lists,
+            self.truth,
+            seen=self.train,
+            ks=(self.k,),
+            metrics=metrics,
+            item_vectors=self._vectors if NEED_VECTORS.intersection(metrics) else None,
+        )
+        return tuple(card.mean(metric_key(metric, self.k)) for metric in metrics)
+
+    @cached_property
+    def _vectors(self) -> NDArray[np.float64]:
+        return item_vectors(self.train).values
 
 
 @contextmanager
@@ -118,7 +147,22 @@ def fit_trial(task: Task) -> Answer:
     assert _bench is not None, "the pool's initializer has run"
     assert _shared is not None, "the pool's initializer has run"
     bench, shared = _bench, _shared
-    study = optuna.load_study(study_name=task.study, storage=storage(task.journal), pruner=_pruner(task.pruning))
+    watch = _watch(task, bench) if task.pruning else None
+    try:
+        model = create(task.model, **task.params)
+        if isinstance(model, Pipeline):
+            model.sharing(shared)  # what its stations have alike with those of the trials before
+        return Answer.of(*bench.values(model.fit(bench.train, watch=watch)))
+    except optuna.TrialPruned:
+        return Answer(None)
+    except Exception as error:  # of whatever kind: the libraries behind the models have errors of their own
+        return Answer(None, f"{type(error).__name__}: {error}")
+
+
+def _watch(task: Task, bench: Bench) -> Watch:
+    """Stops a trial that stands below the median of the finished ones at the same epoch."""
+    pruner = optuna.pruners.MedianPruner(n_warmup_steps=WATCH_EVERY)
+    study = optuna.load_study(study_name=task.study, storage=storage(task.journal), pruner=pruner)
     trial = optuna.Trial(study, task.trial)
 
     def watch(epoch: int, unfinished: Recommender) -> None:
@@ -127,20 +171,7 @@ def fit_trial(task: Task) -> Answer:
             if trial.should_prune():
                 raise optuna.TrialPruned
 
-    try:
-        model = create(task.model, **task.params)
-        if isinstance(model, Pipeline):
-            model.sharing(shared)  # what its stations have alike with those of the trials before
-        return Answer.of(bench.value(model.fit(bench.train, watch=watch)))
-    except optuna.TrialPruned:
-        return Answer(None)
-    except Exception as error:  # of whatever kind: the libraries behind the models have errors of their own
-        return Answer(None, f"{type(error).__name__}: {error}")
-
-
-def _pruner(enabled: bool) -> optuna.pruners.BasePruner:
-    """Stops a trial that stands below the median of the finished ones at the same epoch."""
-    return optuna.pruners.MedianPruner(n_warmup_steps=WATCH_EVERY) if enabled else optuna.pruners.NopPruner()
+    return watch
 
 
 # --- the state of a worker process ---

@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from experiments.front import Front
+
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
@@ -31,7 +33,8 @@ class Rival:
 class Standing:
     """One variant's row. cells: metric name (`ndcg_10`) -> value; version: its number in the registry, if it has one.
 
-    tied: it cannot be told apart from the best on the leading metric; rival: None for the best itself.
+    tied: it cannot be told apart from the best on the leading metric; rival: None for the best itself; front: what its
+    search of several objectives came to, on validation; note: what to know of its fit, "" when there is nothing.
     """
 
     variant: str
@@ -45,6 +48,8 @@ class Standing:
     trials: int
     fit_seconds: float
     score_seconds: float
+    front: Front | None = None
+    note: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -227,12 +227,35 @@ class TuningConfig(Strict):
     """How much is searched. Trials are drawn in batches, so the result does not depend on how many workers there are.
 
     batch: trials drawn at once from what is known so far; workers: processes that fit them.
+
+    objectives: two or three metrics that a search weighs against each other, the leading one first, at the cut-off of
+    the evaluation (none: the leading one alone). What becomes the parameters of a variant is, of the trials that no
+    other beats in everything, the best on the leading metric; or, with `within` (a share, .02 for 2%), of those that
+    lose no more than that of the best leading metric the best on the second one. pruning is of a single objective:
+    Optuna stops no trial early that has several.
     """
 
     trials: Annotated[int, Field(ge=1)] = 20
     batch: Annotated[int, Field(ge=1)] = 4
     workers: Annotated[int, Field(ge=1)] = 2
     pruning: bool = True
+    objectives: tuple[str, ...] = ()
+    within: Annotated[float, Field(ge=0, lt=1)] | None = None
+
+    @field_validator("objectives")
+    @classmethod
+    def _weighed(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            _named(METRICS | CATALOGUE_METRICS, name, "metric")
+        if names and (len(set(names)) != len(names) or not 2 <= len(names) <= 3):
+            raise ValueError(f"give two or three different metrics, or none for the leading one alone, got {names}")
+        return names
+
+    @model_validator(mode="after")
+    def _within_several(self) -> "TuningConfig":
+        if self.within is not None and not self.objectives:
+            raise ValueError("`within` chooses between several `objectives`, and there are none; name them")
+        return self
 
 
 class WorldConfig(Strict):
@@ -288,6 +311,13 @@ class BakeoffConfig(Strict):
     variants: Annotated[dict[str, VariantConfig], Field(min_length=1)]
     fallback: FallbackConfig = FallbackConfig()
     experiment: ExperimentConfig | None = None
+
+    @model_validator(mode="after")
+    def _leading_first(self) -> "BakeoffConfig":
+        leading, objectives = self.evaluation.metric, self.tuning.objectives
+        if objectives and objectives[0] != leading:
+            raise ValueError(f"tuning.objectives must begin with the leading metric {leading!r}, got {objectives[0]!r}")
+        return self
 
     @model_validator(mode="after")
     def _names_exist(self) -> "BakeoffConfig":

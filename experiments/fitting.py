@@ -8,6 +8,7 @@ from typing import Any
 
 from experiments.home import Home
 from recsys.data.dataset import Dataset
+from recsys.hybrid.pipeline import Pipeline
 from recsys.models.base import Recommender, create
 
 
@@ -31,3 +32,11 @@ class Fits:
     def done(self) -> None:
         """Everything is logged: the checkpoints have served."""
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def note_of(model: Recommender) -> str:
+    """What whoever reads the numbers of a fitted model should know: a pipeline that has no ranker though it was asked
+    for one says why."""
+    if isinstance(model, Pipeline) and model.unranked:
+        return f"its ranker learnt nothing, so the reciprocal ranks of its sources decide: {model.unranked}"
+    return ""

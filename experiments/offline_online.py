@@ -13,12 +13,11 @@ from abtest.types import Comparison
 from experiments.board import Leaderboard, Standing
 from experiments.promote import version_of
 from experiments.store import Definition, Record
+from recsys.metrics.definitions import LESS_IS_BETTER
 
 LEVEL = 0.95
 FEW = 5
 """Experiments below which no correlation is given: of four points in a row, one in 24 orders agrees by luck alone."""
-COSTS = ("gini",)
-"""Offline metrics of which less is better; their differences are turned round."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -285,7 +284,7 @@ def _rank(offline: NDArray[np.float64], lifts: NDArray[np.float64]) -> float:
 
 
 def _turned(name: str, gap: float) -> float:
-    return -gap if name.rpartition("_")[0] in COSTS or name in COSTS else gap
+    return -gap if name.rpartition("_")[0] in LESS_IS_BETTER or name in LESS_IS_BETTER else gap
 
 
 def _or_least(value: float) -> float:

@@ -8,8 +8,11 @@ import optuna
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+from optuna.trial import FrozenTrial
 
 from experiments.board import Cell, Leaderboard
+from experiments.front import Front
+from experiments.search import value_of
 
 SIZE = (8.0, 4.5)
 
@@ -62,7 +65,7 @@ def popularity_of_lists(recommended: Mapping[str, NDArray[np.int64]], popularity
 
 
 def search_history(study: optuna.Study) -> Figure:
-    """The value of every trial in the order they were drawn, and the best so far."""
+    """The value of every trial in the order they were drawn, and the best so far; of the leading objective."""
     return _optuna(optuna.visualization.matplotlib.plot_optimization_history, study)
 
 
@@ -70,9 +73,26 @@ def parameter_importance(study: optuna.Study) -> Figure | None:
     """How much of the differences between trials each parameter explains; None when there is too little to say."""
     done = study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE,))
     varied = {name for trial in done for name in trial.params}
-    if len(done) < 4 or len(varied) < 2 or len({trial.value for trial in done}) < 2:
+    if len(done) < 4 or len(varied) < 2 or len({value_of(trial) for trial in done}) < 2:
         return None
     return _optuna(optuna.visualization.matplotlib.plot_param_importances, study)
+
+
+def pareto_front(front: Front, trials: Sequence[FrozenTrial], variant: str) -> Figure:
+    """The leading metric upwards, each other objective to the right: all trials, the front, and the one chosen."""
+    leading, *others = front.objectives
+    figure = Figure(figsize=(SIZE[0], SIZE[1] * len(others)), layout="tight")
+    for place, (axes, other) in enumerate(zip(figure.subplots(len(others), squeeze=False)[:, 0], others, strict=True)):
+        axes.set(title=f"{variant}: {leading} against {other} on validation", xlabel=other, ylabel=leading)
+        axes.grid(alpha=0.3)
+        values = np.array([trial.values for trial in trials])
+        axes.plot(values[:, place + 1], values[:, 0], "o", color="lightgrey", label="trials")
+        x, y = ([point.values[metric] for point in front.points] for metric in (other, leading))
+        axes.plot(x, y, "o-" if len(others) == 1 else "o", label="the front")
+        chosen = front.choice.values
+        axes.plot(chosen[other], chosen[leading], "*", markersize=16, label=f"chosen: trial {front.chosen}")
+        axes.legend()
+    return figure
 
 
 def _spread(cells: Sequence[Cell]) -> NDArray[np.float64]:
@@ -85,7 +105,8 @@ def _optuna(draw: object, study: optuna.Study) -> Figure:
     assert callable(draw)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Optuna calls its matplotlib plots experimental at every use
-        axes: Axes = draw(study)
+        leading = {} if len(study.directions) == 1 else {"target": value_of, "target_name": "leading metric"}
+        axes: Axes = draw(study, **leading)
     figure = axes.figure
     assert isinstance(figure, Figure)
     figure.set_size_inches(*SIZE)

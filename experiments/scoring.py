@@ -13,7 +13,7 @@ from bakeoff import __version__
 from bakeoff.bootstrap import Paired
 from experiments.board import Cell, Leaderboard, Rival, Standing
 from experiments.config import BakeoffConfig, EvaluationConfig
-from experiments.fitting import Fits
+from experiments.fitting import Fits, note_of
 from experiments.progress import Progress
 from experiments.tracking import revision
 from experiments.tune import Tuned
@@ -31,13 +31,17 @@ from recsys.scorecard import Scorecard, summary
 
 @dataclass(frozen=True, kw_only=True)
 class Scored:
-    """A variant after its look at the judging part. recommended: (n_items,) how often each item was recommended."""
+    """A variant after its look at the judging part. recommended: (n_items,) how often each item was recommended.
+
+    note: what to know of the fit.
+    """
 
     tuned: Tuned
     card: Scorecard
     recommended: NDArray[np.int64]
     fit_seconds: float
     score_seconds: float
+    note: str = ""
 
 
 def score_all(
@@ -70,6 +74,7 @@ def score_all(
             recommended=np.bincount(shown[shown >= 0], minlength=len(seen.items)).astype(np.int64),
             fit_seconds=fitted - began,
             score_seconds=recommended - fitted,
+            note=note_of(model),
         )
     progress("fit and score", len(tuned), len(tuned), "")
     return scored
@@ -112,6 +117,8 @@ def rank(
             trials=len(entry.tuned.trials),
             fit_seconds=entry.fit_seconds,
             score_seconds=entry.score_seconds,
+            front=entry.tuned.front,
+            note=entry.note,
         )
         standings.append(standing)
     return Leaderboard(

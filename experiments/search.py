@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import optuna
 from optuna.storages import JournalStorage
@@ -23,21 +23,24 @@ from experiments.config import Range, TuningConfig
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 Space = Mapping[str, Range]
+Direction = Literal["maximize", "minimize"]
 REASON = "reason"
 """The attribute of a failed trial that says why."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What came of a trial: its value, or None and why (an empty reason: pruned)."""
+    """What came of a trial: a value for each objective, or None and why (an empty reason: pruned)."""
 
-    value: float | None
+    values: tuple[float, ...] | None
     reason: str = ""
 
     @classmethod
-    def of(cls, value: float) -> "Answer":
-        """A value; what is no number is a failure: Optuna takes none, and nothing could be compared with it."""
-        return cls(None, f"its value on validation is {value}") if math.isnan(value) else cls(value)
+    def of(cls, *values: float) -> "Answer":
+        """Values; what is no number is a failure: Optuna takes none, and nothing could be compared with it."""
+        if any(map(math.isnan, values)):
+            return cls(None, f"its value on validation is {', '.join(map(str, values))}")
+        return cls(values)
 
 
 Fit = Callable[[list[optuna.Trial]], list[Answer]]
@@ -52,8 +55,11 @@ def storage(journal: Path) -> JournalStorage:
 
 
 @contextmanager
-def open_study(journal: Path, name: str) -> Iterator[optuna.Study]:
-    """The study in the journal, begun if there is none; refused while another process has it open."""
+def open_study(journal: Path, name: str, directions: Sequence[Direction] = ("maximize",)) -> Iterator[optuna.Study]:
+    """The study in the journal, begun if there is none; refused while another process has it open.
+
+    directions: `maximize` or `minimize` for each objective, the leading one first.
+    """
     journal.parent.mkdir(parents=True, exist_ok=True)
     with journal.open("ab") as file:
         try:
@@ -62,11 +68,11 @@ def open_study(journal: Path, name: str) -> Iterator[optuna.Study]:
             raise RuntimeError(f"{name!r} is being tuned by another process; wait for it, or end it") from None
         _cut_torn_line(journal)
         kept = storage(journal)
-        study = optuna.create_study(study_name=name, storage=kept, direction="maximize", load_if_exists=True)
+        study = optuna.create_study(study_name=name, storage=kept, directions=directions, load_if_exists=True)
         if (done := over(study)) and all(trial.state is TrialState.FAIL for trial in done):
             # nothing to keep, and the reason (a package that was missing, an error in a model) may be mended by now
             optuna.delete_study(study_name=name, storage=kept)
-            study = optuna.create_study(study_name=name, storage=kept, direction="maximize")
+            study = optuna.create_study(study_name=name, storage=kept, directions=directions)
         for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             # a killed process left it open: back into the queue, with its number and parameters
             kept.set_trial_state_values(trial._trial_id, TrialState.WAITING)
@@ -90,8 +96,8 @@ def search(
         n = min(tuning.batch - done % tuning.batch, tuning.trials - done)
         batch = _batch(study, space, first, n=n, n_random=min(10, tuning.trials // 3), seed=seed)
         for trial, answer in zip(batch, fit(batch), strict=True):
-            if answer.value is not None:
-                study.tell(trial, answer.value)
+            if answer.values is not None:
+                study.tell(trial, answer.values)
             elif answer.reason:
                 trial.set_user_attr(REASON, answer.reason)
                 study.tell(trial, state=TrialState.FAIL)
@@ -106,17 +112,23 @@ def over(study: optuna.Study) -> list[FrozenTrial]:
 
 
 def best_of(study: optuna.Study, name: str) -> FrozenTrial:
-    """The trial with the highest value, the first of equals."""
+    """The trial with the highest value of the leading objective, the first of equals."""
+    done = complete(study, name)
+    return max(done, key=lambda trial: (value_of(trial), -trial.number))
+
+
+def complete(study: optuna.Study, name: str) -> list[FrozenTrial]:
+    """The trials that have values, in the order they were drawn; there must be one."""
     done = _complete(study)
     if not done:
         reasons = [trial.user_attrs.get(REASON, "pruned") for trial in over(study)]
         raise RuntimeError(f"no trial of variant {name!r} succeeded; the first one: {reasons[0]}")
-    return max(done, key=lambda trial: (value_of(trial), -trial.number))
+    return done
 
 
 def value_of(trial: FrozenTrial) -> float:
-    """The value of a trial, NaN when it has none."""
-    return math.nan if trial.value is None else float(trial.value)
+    """The value of a trial on the leading objective, NaN when it has none."""
+    return float(trial.values[0]) if trial.values else math.nan
 
 
 def can_be(value: Any, axis: Range) -> bool:
@@ -138,7 +150,7 @@ def _batch(
     samplers whose randomness depends on the trial's number alone.
     """
     known = study.get_trials(deepcopy=False)
-    copy = optuna.create_study(direction="maximize")
+    copy = optuna.create_study(directions=study.directions)
     copy.add_trials(known)
     for params in first[len(known) : len(known) + n]:
         copy.enqueue_trial(dict(params))

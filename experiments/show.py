@@ -16,7 +16,7 @@ from abtest.simulation.calibration import FitReport
 from abtest.types import Decision, Readout
 from bakeoff.bootstrap import Paired
 from bakeoff.records import to_json
-from experiments import show_analysis
+from experiments import show_analysis, show_front
 from experiments.board import Cell, Leaderboard, Standing
 from experiments.home import Home
 from experiments.journal import Event, Slots
@@ -61,6 +61,11 @@ def board(console: Console, board: Leaderboard, as_json: bool = False) -> None:
         style="dim",
         highlight=False,
     )
+    for row in board.standings:
+        if row.note:
+            console.print(f"{row.variant}: {row.note}", style="yellow", markup=False, highlight=False)
+        if row.front is not None:
+            show_front.front(console, row.variant, row.front)
     return None
 
 
@@ -143,8 +148,10 @@ def outcome_values(outcome: Outcome) -> dict[str, Any]:
     return {**values, "note": outcome.note}
 
 
-def tuned(console: Console, tuned: Mapping[str, Tuned], metric: str) -> None:
+def tuned(console: Console, tuned: Mapping[str, Tuned], metric: str, as_json: bool = False) -> None:
     """What the search found for each variant."""
+    if as_json:
+        return _json(dict[str, Any], {name: _found(best) for name, best in tuned.items()})
     table = Table(title="Best on validation")
     for column in ("variant", metric, "trials", "parameters"):
         table.add_column(column)
@@ -156,6 +163,20 @@ def tuned(console: Console, tuned: Mapping[str, Tuned], metric: str) -> None:
         if best.failures:
             count = f"{len(best.failures)} of {len(best.trials)} trials of {name} failed"
             console.print(f"{count}, the first: {best.failures[0]}", style="yellow", markup=False, highlight=False)
+        if best.front is not None:
+            show_front.front(console, name, best.front)
+    return None
+
+
+def _found(best: Tuned) -> dict[str, Any]:
+    front = None if best.front is None else dataclasses.asdict(best.front)
+    return {
+        "params": best.params,
+        "value": best.value,
+        "trials": len(best.trials),
+        "failures": best.failures,
+        "front": front,
+    }
 
 
 def slots(console: Console, before: Slots | None, now: Slots, as_json: bool = False) -> None:

@@ -26,6 +26,9 @@ def ablation(console: Console, found: Ablation, as_json: bool) -> None:
         "difference; it is not corrected for the number of arms.",
         highlight=False,
     )
+    for row in found.rows:
+        if row.note:
+            console.print(f"{row.arm}: {row.note}", style="yellow", markup=False, highlight=False)
 
 
 def _gain(row: Measured) -> tuple[str, str, str]:

@@ -166,12 +166,19 @@ class Tracker:
         self.client.set_terminated(run.id, "FINISHED")
 
     def closed_run(
-        self, experiment: str, name: str, *, parent: Run, status: str, params: Mapping[str, Any], value: float
+        self,
+        experiment: str,
+        name: str,
+        *,
+        parent: Run,
+        status: str,
+        params: Mapping[str, Any],
+        metrics: Mapping[str, float],
     ) -> str:
         """A run that is over already (a trial): created, written in one batch and closed. Returns its id."""
         tags = {KIND: "trial", "mlflow.parentRunId": parent.id}
         created = self.client.create_run(self._experiment(experiment), run_name=name, tags=tags)
-        Run(created.info.run_id, self.client).log(params=params, metrics={"value": value})
+        Run(created.info.run_id, self.client).log(params=params, metrics=metrics)
         self.client.set_terminated(created.info.run_id, status)
         return str(created.info.run_id)
 

@@ -11,17 +11,20 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
+from bakeoff.records import to_json
 from experiments import importance, plots
 from experiments.bench import Bench, workers
 from experiments.board import Leaderboard, Standing
 from experiments.config import CHAMPION, BakeoffConfig
-from experiments.fitting import Fits
+from experiments.fitting import Fits, note_of
+from experiments.front import Front
 from experiments.home import Home
 from experiments.journal import Event
 from experiments.package import Package
 from experiments.progress import Progress, silent
 from experiments.registry import CHALLENGER, Registry
 from experiments.scoring import Scored, rank, score_all
+from experiments.search import value_of
 from experiments.tracking import QUESTION, Run, Tracker, code, latest, save_leaderboard
 from experiments.tune import Tuned, tune, tune_fusion
 from recsys.data.dataset import Dataset
@@ -73,6 +76,7 @@ def bake_off(
         for done, row in enumerate(board.standings):
             tell = partial(progress, "fit on everything and log", done, len(board.standings))
             model = fits.fit(row.variant, row.model, row.params, dataset, tell)
+            row = replace(row, note=row.note or note_of(model))
             package = _package(model, config.fallback.create().fit(dataset), dataset)
             rows.append(_log_variant(tracker, parent, config, row, scored[row.variant], package))
         progress("fit on everything and log", len(rows), len(rows), "")
@@ -192,7 +196,8 @@ def _package(model: Recommender, fallback: Recommender, dataset: Dataset) -> Pac
 def _log_trials(tracker: Tracker, run: Run, config: BakeoffConfig, tuned: Tuned) -> None:
     if tuned.study is None:
         return
-    best_first = sorted(tuned.trials, key=lambda t: (t.value is None, -(t.value or 0.0), t.number))
+    best_first = sorted(tuned.trials, key=lambda t: (not t.values, -value_of(t) if t.values else 0.0, t.number))
+    named = tuned.front.objectives if tuned.front else ()
     for trial in best_first[:MAX_TRIAL_RUNS]:
         tracker.closed_run(
             config.name,
@@ -200,9 +205,13 @@ def _log_trials(tracker: Tracker, run: Run, config: BakeoffConfig, tuned: Tuned)
             parent=run,
             status={"COMPLETE": "FINISHED", "PRUNED": "KILLED"}.get(trial.state.name, "FAILED"),
             params=trial.params,
-            value=float("nan") if trial.value is None else trial.value,
+            metrics={"value": value_of(trial), **dict(zip(named, trial.values or (), strict=False))},
         )
     run.text(tuned.study.trials_dataframe().to_csv(index=False), "trials.csv")
+    if tuned.front is not None:
+        done = [trial for trial in tuned.trials if trial.values]
+        run.figure(plots.pareto_front(tuned.front, done, tuned.variant), "plots/pareto_front.png")
+        run.text(to_json(Front, tuned.front), "front.json")
     run.figure(plots.search_history(tuned.study), "plots/search_history.png")
     if (importance := plots.parameter_importance(tuned.study)) is not None:
         run.figure(importance, "plots/parameter_importance.png")

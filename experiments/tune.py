@@ -13,11 +13,12 @@ import optuna
 from optuna.trial import FrozenTrial
 
 from experiments.bench import Bench, Task, fit_trial
-from experiments.config import BakeoffConfig, Range, VariantConfig
+from experiments.config import BakeoffConfig, Range, TuningConfig, VariantConfig
+from experiments.front import Front, directions, front_of
 from experiments.home import Home
 from experiments.places import placed, value_at
 from experiments.progress import Progress
-from experiments.search import REASON, Answer, best_of, can_be, open_study, over, search, value_of
+from experiments.search import REASON, Answer, Direction, best_of, can_be, complete, open_study, over, search, value_of
 from recsys.data.recommendations import Recommendations
 from recsys.hybrid.fusion import Fusion, fuse
 from recsys.models.base import create
@@ -26,12 +27,16 @@ from recsys.recommend import recommend
 
 @dataclass(frozen=True, kw_only=True)
 class Tuned:
-    """A variant after its search: the parameters to use, their value on validation, and every trial."""
+    """A variant after its search: the parameters to use, their value on validation, and every trial.
+
+    value: of the leading metric; front: of a search of several objectives.
+    """
 
     variant: str
     params: dict[str, Any]
     value: float
     study: optuna.Study | None
+    front: Front | None = None
 
     @property
     def trials(self) -> list[FrozenTrial]:
@@ -69,10 +74,10 @@ def tune(
             journal=journal,
             study=trial.study.study_name,
             trial=trial._trial_id,
-            pruning=config.tuning.pruning,
+            pruning=config.tuning.pruning and not bench.objectives,
         )
 
-    with open_study(journal, f"{config.name}/{name}") as study:
+    with open_study(journal, f"{config.name}/{name}", _directions(bench)) as study:
         search(
             study,
             variant.search,
@@ -82,8 +87,8 @@ def tune(
             fit=lambda batch: list(pool.map(fit_trial, map(task, batch))),
             tell=lambda *state: progress(f"tune {name}", *state),
         )
-    best = best_of(study, name)
-    return Tuned(variant=name, params=placed(fixed, best.params), value=value_of(best), study=study)
+    best, front = _chosen(study, name, bench, config.tuning, journal)
+    return Tuned(variant=name, params=placed(fixed, best.params), value=value_of(best), study=study, front=front)
 
 
 def tune_fusion(
@@ -116,11 +121,12 @@ def tune_fusion(
             return Answer(None, "every weight is 0")
         drawn = {key: trial.params[key] for key in variant.search}
         merged = fuse(lists, weights, k=bench.k, **{**rule, **drawn})
-        return Answer.of(bench.value_of(filled(merged, popular)))
+        return Answer.of(*bench.values_of(filled(merged, popular)))
 
     # merging costs little: never so few trials that a part alone is not tried
     tuning = config.tuning.model_copy(update={"trials": max(variant.trials or config.tuning.trials, len(first))})
-    with open_study(_journal(name, variant, config, bench, home, chosen), f"{config.name}/{name}") as study:
+    journal = _journal(name, variant, config, bench, home, chosen)
+    with open_study(journal, f"{config.name}/{name}", _directions(bench)) as study:
         search(
             study,
             space,
@@ -130,11 +136,11 @@ def tune_fusion(
             fit=lambda batch: [merge(trial) for trial in batch],
             tell=lambda *state: progress(f"tune {name}", *state),
         )
-    best = best_of(study, name)
+    best, front = _chosen(study, name, bench, config.tuning, journal)
     weights = [best.params[weight] for weight in named]
     drawn = {key: best.params[key] for key in variant.search}
     params = {**variant.params, **drawn, "parts": chosen, "weights": weights}
-    return Tuned(variant=name, params=params, value=value_of(best), study=study)
+    return Tuned(variant=name, params=params, value=value_of(best), study=study, front=front)
 
 
 def filled(lists: Recommendations, popular: Recommendations) -> Recommendations:
@@ -157,6 +163,24 @@ def seeded(model: str, params: Mapping[str, Any], seed: int) -> dict[str, Any]:
     return {"seed": seed, **params} if takes_seed else dict(params)
 
 
+def _directions(bench: Bench) -> tuple[Direction, ...]:
+    return directions(bench.objectives or (bench.metric,))
+
+
+def _chosen(
+    study: optuna.Study, name: str, bench: Bench, tuning: TuningConfig, journal: Path
+) -> tuple[FrozenTrial, Front | None]:
+    """The trial whose parameters are taken; of several objectives the front too, drawn beside the journal."""
+    if not bench.objectives:
+        return best_of(study, name), None
+    from experiments import plots
+
+    done = complete(study, name)
+    front = front_of(done, bench.objectives, bench.k, tuning.within)
+    plots.pareto_front(front, done, name).savefig(journal.with_suffix(".png"))
+    return next(trial for trial in done if trial.number == front.chosen), front
+
+
 def _journal(
     name: str, variant: VariantConfig, config: BakeoffConfig, bench: Bench, home: Home, parts: Any = None
 ) -> Path:
@@ -171,6 +195,7 @@ def _journal(
         config.tuning.batch,
         config.tuning.pruning,
         config.fallback.model_dump(mode="json"),
+        *bench.objectives,  # what is chosen of them is no part of the search
     ]
     digest = hashlib.sha256(json.dumps(question, sort_keys=True).encode()).hexdigest()[:12]
     return home.studies / config.name / f"{name}-{digest}.journal"

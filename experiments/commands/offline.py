@@ -18,7 +18,9 @@ commands.add_typer(models_app, name="models")
 
 
 @commands.command()
-def tune(config: ConfigFile, data: Folder = None, settings: Settings = None, home: HomeFolder = None) -> None:
+def tune(
+    config: ConfigFile, data: Folder = None, settings: Settings = None, home: HomeFolder = None, as_json: AsJson = False
+) -> None:
     """Search the parameters of every variant on the validation part; resumable.
 
     Example: `bakeoff tune configs/demo.yaml --set tuning.trials=50 --set tuning.workers=2`
@@ -27,10 +29,10 @@ def tune(config: ConfigFile, data: Folder = None, settings: Settings = None, hom
     from experiments.train import tune_all
 
     place, tree = home_at(home), read_config(config, data, settings)
-    with progress_bars() as progress:
+    with progress_bars(as_json) as progress:
         loaded = loop.load_data(tree)
         tuned = tune_all(tree, loop.cut(tree, loaded), place, progress)
-    show.tuned(console, tuned, tree.evaluation.leading)
+    show.tuned(console, tuned, tree.evaluation.leading, as_json)
 
 
 @commands.command()

@@ -16,3 +16,6 @@ DEFINITIONS: Mapping[str, str] = {
 }
 """Metric name -> version and definition. Change a formula, change its version. Truth = distinct items not in training;
 ranking over the full catalogue minus the user's training items."""
+
+LESS_IS_BETTER = frozenset({"gini"})
+"""The metrics that are the better the lower they are; of all others more is better."""

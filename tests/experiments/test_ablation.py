@@ -7,10 +7,11 @@ import pytest
 from rich.console import Console
 
 from bakeoff.records import from_json
-from experiments import show_ablation
+from experiments import show, show_ablation
 from experiments.ablation import WHOLE, Ablation, ablate, part
 from experiments.config import BakeoffConfig
 from experiments.home import Home
+from experiments.train import validate_all
 from recsys.data.split import Split
 from recsys.evaluate import evaluate
 from recsys.models.base import create
@@ -91,3 +92,20 @@ def test_only_pipelines_have_stations(staged: BakeoffConfig, split: Split, tmp_p
         ablate(staged, "knn", split, Home.at(tmp_path))
     with pytest.raises(ValueError, match="is validation or test, got 'train'"):
         part("train")
+
+
+def test_why_a_ranker_learnt_nothing_is_said(split: Split, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    params = {**PARAMS, "features": ["origins"], "learn_from": {"size": 1e-5}}  # a single row to learn from
+    variants = {"v": {"model": "pipeline", "params": params}}
+    config = BakeoffConfig.model_validate(tree(variants=variants, experiment=None))
+    console = Console(width=400, force_terminal=False)
+    found = ablate(config, "v", split, Home.at(tmp_path))
+    notes = {row.arm: row.note for row in found.rows}
+    assert notes[WHOLE].startswith("its ranker learnt nothing, so the reciprocal ranks of its sources decide: ")
+    assert notes["item_knn alone"] == ""
+    show_ablation.ablation(console, found, as_json=False)
+    assert f"{WHOLE}: {notes[WHOLE]}" in capsys.readouterr().out
+    board = validate_all(config, split, Home.at(tmp_path))
+    assert board.standing("v").note == notes[WHOLE]
+    show.board(console, board)
+    assert f"v: {notes[WHOLE]}" in capsys.readouterr().out

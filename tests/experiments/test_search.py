@@ -32,7 +32,7 @@ def test_what_comes_first_is_tried_first_and_what_follows_is_better(tmp_path: Pa
 
 def test_the_first_of_equals_is_the_best(tmp_path: Path) -> None:
     journal = tmp_path / "s.journal"
-    run(journal, 6, {n: Answer(1.0) for n in (2, 4)})
+    run(journal, 6, {n: Answer((1.0,)) for n in (2, 4)})
     with open_study(journal, "s") as study:
         assert best_of(study, "v").number == 2
 
