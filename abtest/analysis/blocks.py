@@ -28,6 +28,7 @@ NUMBERS = 100_000  # of a block: they fit the cache
 MOST = 8  # variants: each of them passes over every block
 EVEN = 1e-13  # of its mean, a spread below which a column may be all the same
 LOST = 1e-3  # of the spread around a first guess, what may be the guess's own error
+LEFT = 1e-3  # of the spread of all variants together, the least to tell a variant's from by taking the others off
 
 Batch: TypeAlias = tuple[NDArray[np.int8], list[NDArray[Any]]]
 """The number of each row's variant, -1 for one that nobody defined, and the columns of numbers."""
@@ -71,7 +72,13 @@ def reduce_blocks(
     if not 0 < len(variants) <= MOST or not _near(source, names, variant):
         return None
     sized = {m.name: columns.index(places[m.name][0]) for m in metrics if m.kind in ("mean", "ratio")}
-    sums = Sums.empty(columns, names, len(variants), sorted(set(sized.values())))
+    wanted = {
+        (columns.index(one), columns.index(other))
+        for group in places.values()
+        for i, other in enumerate(group)
+        for one in group[: i + 1]
+    }
+    sums = Sums.empty(columns, names, len(variants), sorted(set(sized.values())), sorted(wanted))
     with np.errstate(invalid="ignore"):  # what is infinite or NaN makes sums that are, and these are looked at
         if not all(sums.add(arm, numbers) for arm, numbers in _batches(source, names, variants, variant)):
             return None
@@ -94,24 +101,37 @@ def reduce_blocks(
 
 @dataclass
 class Sums:
-    """Sums and sums of products of v variants around one guess (c,) at the means of c columns.
+    """Counts (v,), sums (v, c) and sums of q products (v, q) of v variants, around one guess (c,) at the c means.
 
-    columns: of the metrics, which read the columns `names` of the table; tops: of which the largest value is wanted.
-    products (v, 1 + c, 1 + c): of a constant 1 and the columns, less the guess; largest (v, c).
+    columns: of the metrics, which read the columns `names` of the table; tops: of which the largest value is wanted;
+    pairs: of columns, the products that the metrics need. The variant `rest`, the largest of the first block, is not
+    added up: in its place all variants together are, and the others are taken off at the end. largest (v, c).
     """
 
     columns: Sequence[Column]
     names: Sequence[str]
     tops: Sequence[int]
+    pairs: Sequence[tuple[int, int]]
+    n: NDArray[np.int64]
+    sums: Array
     products: Array
     largest: Array
     guess: Array | None = None
+    rest: int = 0
 
     @classmethod
-    def empty(cls, columns: Sequence[Column], names: Sequence[str], arms: int, tops: Sequence[int]) -> Self:
+    def empty(
+        cls,
+        columns: Sequence[Column],
+        names: Sequence[str],
+        arms: int,
+        tops: Sequence[int],
+        pairs: Sequence[tuple[int, int]],
+    ) -> Self:
         """Of no rows yet."""
         p = len(columns)
-        return cls(columns, names, tops, np.zeros((arms, p + 1, p + 1)), np.full((arms, p), -np.inf))
+        n, sums, products = np.zeros(arms, np.int64), np.zeros((arms, p)), np.zeros((arms, len(pairs)))
+        return cls(columns, names, tops, pairs, n, sums, products, np.full((arms, p), -np.inf))
 
     def add(self, arm: NDArray[np.int8], numbers: Sequence[NDArray[Any]]) -> bool:
         """Add the rows of a batch, of which `arm` numbers the variants; False where one of them is not plain."""
@@ -125,18 +145,21 @@ class Sums:
             first = np.zeros((p, min(size, len(arm))))
             for column, found, row in zip(self.columns, values, first, strict=True):
                 column.read(found[:size], 0.0, row)
-            self.guess = first.mean(axis=1)
+            self.guess, self.rest = first.mean(axis=1), int(np.bincount(arm[:size]).argmax())
             if not np.isfinite(self.guess).all():
                 return False
-        rows, own = np.ones((p + 1, size)), np.empty((p + 1, size))
+        rows, own = np.empty((p, size)), np.empty((p, size))
         for start in range(0, len(arm), size):
             part = slice(start, min(start + size, len(arm)))
-            n = part.stop - start
-            for column, found, guess, row in zip(self.columns, values, self.guess, rows[1:], strict=True):
-                column.read(found[part], guess, row[:n])
-            for number, products in enumerate(self.products):
-                inside = (arm[part] == number).astype(np.float64)
-                products += np.multiply(rows[:, :n], inside, out=own[:, :n]) @ rows[:, :n].T
+            whole, inner = rows[:, : part.stop - start], own[:, : part.stop - start]
+            for column, found, guess, row in zip(self.columns, values, self.guess, whole, strict=True):
+                column.read(found[part], guess, row)
+            for number in range(len(self.n)):
+                inside = arm[part] == number
+                self.n[number] += np.count_nonzero(inside)
+                mine = whole if number == self.rest else np.multiply(whole, inside, out=inner)
+                self.sums[number] += mine.sum(axis=1)
+                self.products[number] += [mine[i].dot(whole[j]) for i, j in self.pairs]
         return True
 
     def _look_for_tops(self, arm: NDArray[np.int8], values: Sequence[NDArray[Any]]) -> None:
@@ -151,18 +174,23 @@ class Sums:
                     self.largest[number, i] = max(self.largest[number, i], top if cap is None else min(top, cap))
 
     def moments(self) -> Moments | None:
-        """By variant, columns named by their number; None where the guess was too far off to be taken back."""
+        """By variant, columns named by their number, of `pairs` only; None where a spread cannot be told exactly."""
         if self.guess is None:
             return None
-        n, total = self.products[:, 0, 0], self.products[:, 0, 1:]
-        share = total / np.maximum(n, 1)[:, None]
+        p, one, other = len(self.columns), *np.transpose(self.pairs)
+        total, products = self.sums.copy(), np.zeros((len(self.n), p, p))
+        products[:, one, other] = products[:, other, one] = self.products
+        together = products[self.rest].diagonal().copy()
+        for values in (total, products):
+            values[self.rest] -= np.delete(values, self.rest, axis=0).sum(axis=0)
+        share = total / np.maximum(self.n, 1)[:, None]
         moved = share[:, :, None] * total[:, None, :]
-        left = self.products[:, 1:, 1:] - moved
+        left, mean = products - moved, self.guess + share
         size, error = np.diagonal(left, axis1=1, axis2=2), np.diagonal(moved, axis1=1, axis2=2)
-        mean = self.guess + share
-        if not np.isfinite(left).all() or (size < LOST * error).any() or (size < n[:, None] * (EVEN * mean) ** 2).any():
+        unsure = (size < LOST * error) | (size < self.n[:, None] * (EVEN * mean) ** 2)
+        if not np.isfinite(left).all() or unsure.any() or (size[self.rest] < LEFT * together).any():
             return None
-        return Moments(tuple(map(str, range(len(self.columns)))), np.rint(n).astype(np.int64), mean, left)
+        return Moments(tuple(map(str, range(p))), self.n, mean, left)
 
 
 def _column(metric: Metric, role: str) -> Column:

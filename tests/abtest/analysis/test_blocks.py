@@ -114,6 +114,20 @@ def test_where_the_first_guess_is_poor_the_answer_is_right_or_left_to_the_query(
         )
 
 
+@pytest.mark.parametrize(
+    ("small", "large"), [(1e9, 1.0), (1.0, 0.0), (1.0, 1e-9)], ids=["a giant arm", "an arm of zeros", "a tiny arm"]
+)
+def test_a_large_arm_beside_one_of_another_size_is_right_or_left_to_the_query(small: float, large: float) -> None:
+    rng = np.random.default_rng(4)
+    arm = rng.choice(["a", "b"], 5_000, p=[0.9, 0.1])
+    table = units(variant=arm, spend=np.where(arm == "a", large, small) * rng.exponential(size=5_000))
+    found = reduce_blocks((Metric(name="spend", kind="mean", numerator="spend"),), table, ("a", "b"))
+    for name in ("a", "b") if found is not None else ():
+        assert found is not None
+        values, moments = table["spend"].to_numpy()[arm == name], found.moments["spend", name]
+        assert float(moments.comoment[0, 0]) == pytest.approx(float(values.var() * len(values)), rel=1e-9, abs=0)
+
+
 def holed(values: Any) -> pa.Array:
     return pa.array([None, *list(values)[1:]])
 
