@@ -1,6 +1,6 @@
 """How a pipeline's ranker learns: sources fitted on the past, their candidates judged by what came later."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,6 +40,7 @@ def learn(
     queries: int,
     seed: int,
     shared: Shared,
+    watch: Callable[[int, Ranker], None] | None,
 ) -> Lesson:
     """Fit the ranker on the rows that `cut` sets apart, by candidates and features of the rows before them alone."""
     rows = dataset.interactions
@@ -68,7 +69,7 @@ def learn(
         shared=shared,
     )
     try:
-        return Lesson(ranker=ranker.fit(judged, seed=seed), unranked="")
+        return Lesson(ranker=ranker.fit(judged, seed=seed, watch=watch), unranked="")
     except NothingToLearnError as reason:
         return Lesson(ranker=None, unranked=str(reason))
 

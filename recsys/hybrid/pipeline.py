@@ -14,7 +14,8 @@ from recsys.hybrid.candidates import Candidates, check_sources, gather
 from recsys.hybrid.features import GROUPS
 from recsys.hybrid.features.base import Floats, Past, Rows
 from recsys.hybrid.features.builder import Features
-from recsys.hybrid.learning import Lesson, learn
+from recsys.hybrid.learning import learn
+from recsys.hybrid.looks import Described, Looks
 from recsys.hybrid.ranker import Ranker
 from recsys.hybrid.sharing import Shared
 from recsys.hybrid.slices import moments_of
@@ -38,10 +39,10 @@ class Pipeline(Recommender):
     from. rerankers: `{"name": name in RERANKERS, "params": {...}}`, applied in their order to the `pool` best, which
     are then all that is shown. queries: users of the slice, at most, that the ranker learns from (drawn by the seed).
 
-    Fitting: the sources are fitted on the rows before the slice, the ranker learns from the likes in the slice that
-    were new to their users, the heavier ones first; then the sources and features are fitted again on everything. What
-    a query's history holds is read when it is asked, so it may have grown since; so may `context`, whose column `time`
-    is the moment of the request.
+    Fitting: the sources and features are fitted on everything, and again on the rows before the slice; there the ranker
+    learns from the likes in the slice that were new to their users, the heavier ones first. An epoch is ten trees: who
+    watches is shown the pipeline with the trees that there are. What a query's history holds is read when it is asked,
+    so it may have grown since; so may `context`, whose column `time` is the moment of the request.
 
     A data set so small that its slice has nothing to learn from leaves the order to the reciprocal ranks; `unranked`
     then says why. Cost of a query: the lists of the sources, some 100 features and all trees for each candidate.
@@ -68,6 +69,7 @@ class Pipeline(Recommender):
 
     def __post_init__(self) -> None:
         self._shared = Shared(most_bytes=0)
+        self._looks: Looks | None = None
         self._sources, self.origins = sources_of(self.candidates)
         self._slice = slice_of(self.learn_from)
         ranker_of(self.ranker)
@@ -86,21 +88,20 @@ class Pipeline(Recommender):
 
     def _fit(self, dataset: Dataset, watch: Watch | None) -> None:
         training_likes(dataset, "binary")
-        lesson = self._lesson(dataset)
         self._models = [self._shared.source(source, dataset) for source in self._sources]
         self._check_sources(dataset)
         cutoff = dataset.interactions.time[-1].astype("datetime64[s]") + SECOND
-        self._ranker, self._built = lesson.ranker, None
-        if self._ranker is not None:
-            past = Past(dataset=dataset, cutoff=cutoff, origins=self.origins)
-            self._built = Features(self.features).fit(past, self._shared.group)
-            self._check_features()
+        self._ranker, self._built, ranker = None, None, ranker_of(self.ranker)
         self._rerankers = [reranker.fit(dataset) for reranker in rerankers_of(self.rerankers)]
         self._learnt = {
             "cutoff": np.array([cutoff.astype(np.int64)]),
             "touched": dataset.interactions.item_users > 0,
-            "unranked": np.array([lesson.unranked], np.str_),
+            "unranked": np.array([""], np.str_),
         }
+        if ranker is not None:
+            past = Past(dataset=dataset, cutoff=cutoff, origins=self.origins)
+            self._built = Features(self.features).fit(past, self._shared.group)
+            self._learn(ranker, dataset, watch)
 
     def score(self, queries: Queries) -> NDArray[np.float32]:
         """(n, n_items) the ranker's scores; NaN for what is seen or named by no source."""
@@ -216,21 +217,36 @@ class Pipeline(Recommender):
     def _n_items(self) -> int:
         return len(self._own["touched"])
 
-    def _lesson(self, dataset: Dataset) -> Lesson:
-        ranker = ranker_of(self.ranker)
-        if ranker is None:
-            return Lesson(ranker=None, unranked="")
-        return learn(
-            ranker,
-            dataset,
-            sources=self._sources,
-            origins=self.origins,
-            features=Features(self.features),
-            cut=self._slice,
-            queries=self.queries,
-            seed=self.seed,
-            shared=self._shared,
-        )
+    def _learn(self, ranker: Ranker, dataset: Dataset, watch: Watch | None) -> None:
+        """Everything else is fitted: whoever watches sees the whole pipeline with the trees that there are."""
+
+        def tell(epoch: int, unfinished: Ranker) -> None:
+            assert watch is not None, "only then there is somebody to tell"
+            self._ranker = unfinished
+            watch(epoch, self)
+
+        self._looks = None if watch is None else Looks()
+        try:
+            lesson = learn(
+                ranker,
+                dataset,
+                sources=self._sources,
+                origins=self.origins,
+                features=Features(self.features),
+                cut=self._slice,
+                queries=self.queries,
+                seed=self.seed,
+                shared=self._shared,
+                watch=None if watch is None else tell,
+            )
+        finally:
+            self._looks = None
+        self._ranker = lesson.ranker
+        self._learnt = self._own | {"unranked": np.array([lesson.unranked], np.str_)}
+        if self._ranker is None:
+            self._built = None
+        else:
+            self._check_features()
 
     def _check_sources(self, dataset: Dataset) -> None:
         """Refuse a source that is silent for a sample of users who have something left to see."""
@@ -267,12 +283,22 @@ class Pipeline(Recommender):
         # an event of the very second of the request has been seen by whoever sends it along
         return np.where(np.isnat(asked), usual, np.where(asked + SECOND == ended, ended, asked))
 
+    def _scored(self, queries: Queries) -> tuple[Candidates, NDArray[np.float32]]:
+        """The candidates and (c,) their scores."""
+        if self._ranker is None:
+            candidates = self.named(queries)
+            return candidates, candidates.fused
+
+        def described() -> Described:
+            candidates = self.named(queries)
+            return candidates, self.described(queries, candidates)
+
+        candidates, rows = described() if self._looks is None else self._looks.of(queries, described)
+        return candidates, self._ranker.score(rows)
+
     def _lists(self, queries: Queries) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
         """(n, most candidates of a query) items and scores, best first, -1 and NaN at the end."""
-        candidates = self.named(queries)
-        scores = candidates.fused
-        if self._ranker is not None:
-            scores = self._ranker.score(self.described(queries, candidates))
+        candidates, scores = self._scored(queries)
         # calibrated chances tie: what the sources agree on goes first, then the lower number
         order = np.lexsort((candidates.items, -candidates.fused, -scores, candidates.query))
         size = np.diff(candidates.indptr)

@@ -1,7 +1,8 @@
 """The ranker: gradient-boosted trees over features, learnt from what came later. LightGBM, saved as its own text."""
 
 import warnings
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal, Self
 
@@ -16,6 +17,8 @@ Relevance = Literal["graded", "binary"]
 Calibration = Literal["isotonic", "platt", "none"]
 BINS = 63
 """Of each feature: shares, places and logs need no finer ones, and trees grow faster than with LightGBM's 255."""
+EPOCH = 10
+"""Trees between two calls of who watches a fit."""
 MOST_GRADES = 31
 """LightGBM's limit for grades of relevance; more distinct weights are binned."""
 
@@ -103,30 +106,32 @@ class Ranker:
         """Whether there is anything to score by."""
         return self._learnt is not None
 
-    def fit(self, judged: Judgements, *, seed: int) -> Self:
-        """Grow the trees; returns self. Some candidate must be relevant and some must not."""
+    def fit(self, judged: Judgements, *, seed: int, watch: "Callable[[int, Ranker], None] | None" = None) -> Self:
+        """Grow the trees; returns self. Some candidate must be relevant and some must not.
+
+        watch: called after every EPOCH trees with their count in epochs and a ranker of these trees, uncalibrated; may
+        raise to stop.
+        """
         lightgbm = _lightgbm()
         rng = np.random.default_rng(seed)
         learning, watching = self._queries(judged, rng)
         grades, gains = self._grades(judged.worth)
         rows, sizes = self._sampled(judged, learning, rng)
+        held, calls = self._held(judged, watching, grades)
+        if watch is not None:
+            calls.append(self._telling(watch, judged.names))
         booster = lightgbm.train(
             self._params(gains, seed),
             _data(judged, rows, sizes, grades),
             num_boost_round=self.n_trees,
-            **self._watched(judged, watching, grades),
+            valid_sets=held,
+            callbacks=calls,
         )
         best = booster.best_iteration if len(watching) else -1
-        text = booster.model_to_string(num_iteration=best)
-        self._learnt = {
-            "trees": np.frombuffer(text.encode(), np.uint8),
-            "features": texts(list(judged.names)),
-            "curve": np.zeros((2, 0)),
-        }
+        self._learnt = _learnt(booster.model_to_string(num_iteration=best), judged.names)
         self.__dict__.pop("_booster", None)
         if self.objective == "click" and self.calibration != "none":
-            held = watching if len(watching) else learning
-            rows, _ = judged.rows(held)
+            rows, _ = judged.rows(watching if len(watching) else learning)
             self._learnt["curve"] = self._curve(self._raw(judged.features[rows]), judged.worth[rows] > 0)
         return self
 
@@ -256,12 +261,22 @@ class Ranker:
         ranking = {"objective": "lambdarank", "metric": "ndcg", "eval_at": [10], "label_gain": gains}
         return params | ranking | {"lambdarank_truncation_level": self.truncation}
 
-    def _watched(self, judged: Judgements, watching: NDArray[np.integer], grades: NDArray[np.int32]) -> dict[str, Any]:
+    def _held(
+        self, judged: Judgements, watching: NDArray[np.integer], grades: NDArray[np.int32]
+    ) -> tuple[list[Any], list[Any]]:
+        """LightGBM's data of the queries that say when to stop, and what stops; both empty without such queries."""
         if len(watching) == 0:
-            return {}
+            return [], []
         rows, sizes = judged.rows(watching)
-        stop = _lightgbm().early_stopping(self.patience, verbose=False)
-        return {"valid_sets": [_data(judged, rows, sizes, grades)], "callbacks": [stop]}
+        return [_data(judged, rows, sizes, grades)], [_lightgbm().early_stopping(self.patience, verbose=False)]
+
+    def _telling(self, watch: "Callable[[int, Ranker], None]", names: tuple[str, ...]) -> Callable[[Any], None]:
+        def tell(grown: Any) -> None:
+            epoch, rest = divmod(grown.iteration + 1, EPOCH)
+            if rest == 0:
+                watch(epoch, replace(self).restore(_learnt(grown.model.model_to_string(), names)))
+
+        return tell
 
     def _curve(self, raw: NDArray[np.float64], relevant: NDArray[np.bool_]) -> NDArray[np.float64]:
         """(2, n_knots) log odds -> chance, never falling."""
@@ -288,6 +303,14 @@ def _data(judged: Judgements, rows: NDArray[np.int64], sizes: NDArray[np.integer
         feature_name=[f"f{place}" for place in range(len(judged.names))],  # names may hold what LightGBM refuses
         params={"verbosity": -1, "min_data_in_bin": 1, "feature_pre_filter": False, "max_bin": BINS},
     )
+
+
+def _learnt(trees: str, names: tuple[str, ...]) -> State:
+    return {
+        "trees": np.frombuffer(trees.encode(), np.uint8),
+        "features": texts(list(names)),
+        "curve": np.zeros((2, 0)),
+    }
 
 
 def _counted(flags: NDArray[np.bool_], indptr: NDArray[np.int64]) -> NDArray[np.int64]:
