@@ -15,7 +15,11 @@ from recsys.models.base import Family, Recommender, Watch, check_real, training_
 
 @dataclass
 class Trending(Recommender):
-    """score = (recent - expected) / sqrt(expected + smoothing): a surge in standard deviations of a Poisson count.
+    """score = (recent - baseline * expected) / sqrt(expected + smoothing).
+
+    With the baseline 1 it is a surge in standard deviations of a Poisson count. Below 1 the level counts as well as the
+    surge, and at 0, with a smoothing far above all counts, it is popularity with a half-life: tuned, it finds which
+    of the two people follow.
 
     recent: the users a day who touched the item, each counting 0.5 ** (age / half_life_days); expected: what that sum
     would be at the item's usual rate, which is taken with the longer half-life usual_days. Ages are whole days (UTC)
@@ -37,12 +41,14 @@ class Trending(Recommender):
     half_life_days: float = 7.0
     usual_days: float = 90.0
     smoothing: float = 1.0
+    baseline: float = 1.0
     seasonal: bool = True
 
     def __post_init__(self) -> None:
         check_real("half_life_days", self.half_life_days, least=0, above=True)
         check_real("usual_days", self.usual_days, least=self.half_life_days, above=True)
         check_real("smoothing", self.smoothing, least=0, above=True)
+        check_real("baseline", self.baseline, least=0, most=1)
         if not isinstance(self.seasonal, bool):
             raise ValueError(f"seasonal must be true or false, got {self.seasonal!r}")
 
@@ -57,7 +63,7 @@ class Trending(Recommender):
         touched = np.bincount(item, minlength=dataset.interactions.n_items)
         recent = np.bincount(item, near[age], minlength=len(touched))
         expected = np.bincount(item, far[age] * recent_of_usual[season[age]], minlength=len(touched))
-        trend = (recent - expected) / np.sqrt(expected + self.smoothing)
+        trend = (recent - self.baseline * expected) / np.sqrt(expected + self.smoothing)
         trend[touched == 0] = np.nan
         self._learnt = {"trend": trend.astype(np.float32)}
 

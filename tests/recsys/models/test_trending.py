@@ -7,6 +7,7 @@ import pytest
 
 from recsys.data.dataset import Dataset
 from recsys.data.queries import Queries
+from recsys.models.popularity import Popularity
 from recsys.models.trending import Trending
 from tests.worlds import dataset
 
@@ -55,6 +56,24 @@ def test_more_than_the_usual_on_a_busy_weekday_is_a_trend() -> None:
 def test_with_less_than_two_weeks_all_weekdays_are_alike() -> None:
     data = log([[1, 1, 1, 1, 1, 1, 10]])
     assert trend(Trending(), data) == trend(Trending(seasonal=False), data)
+
+
+def test_without_a_baseline_it_is_popularity_with_a_half_life() -> None:
+    data = log([[2] * 60, [1] * 53 + [5] * 7, [9] * 30 + [0] * 30, [0] * 58 + [4] * 2])
+    level = trend(Trending(half_life_days=10, smoothing=1e9, baseline=0, seasonal=False), data)
+    days = Queries.of(data.interactions, np.array([0]))
+    popularity = Popularity(half_life_days=10).fit(data).score(days)[0].astype(float)
+    np.testing.assert_allclose(np.array(level) / level[0], popularity / popularity[0], rtol=1e-4)
+
+
+def test_a_baseline_in_between_weighs_level_and_surge() -> None:
+    surge, half, level = (
+        trend(Trending(smoothing=1e4, baseline=baseline), log([[20] * 60, [0] * 53 + [5] * 7]))
+        for baseline in (1, 0.5, 0)
+    )
+    assert surge[0] < surge[1]
+    assert level[0] > level[1]
+    np.testing.assert_allclose(half, (np.array(surge) + level) / 2, rtol=1e-5)
 
 
 def test_a_user_counts_once_a_day() -> None:
