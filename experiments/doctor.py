@@ -19,7 +19,7 @@ from experiments.home import Home
 Verdict = Literal["fine", "warning", "broken"]
 ROOM = 1_000_000_000
 """Bytes of free disk below which it warns."""
-EXTRAS = {"train": "mlflow", "serve": "fastapi", "dashboard": "streamlit", "postgres": "psycopg"}
+EXTRAS = {"train": "mlflow", "serve": "fastapi", "dashboard": "streamlit", "postgres": "psycopg", "redis": "redis"}
 """Extras of this package by a module that each brings."""
 
 
@@ -40,6 +40,7 @@ def examine(home: Home, *, model: str = "", config: Path | None = None, port: in
         lambda: _disk(home),
         lambda: _database(home),
         lambda: _log(home, config),
+        lambda: _online(config),
         lambda: _experiments(home),
         lambda: _registry(home, model),
         _tokens,
@@ -104,7 +105,7 @@ def _log(home: Home, config: Path | None) -> Iterator[Finding]:
 
     chosen = load(config, []).log
     if chosen.kind == "postgres":
-        from experiments.server import open_log
+        from experiments.logs import open_log
 
         try:
             open_log(home, chosen).close()
@@ -127,6 +128,26 @@ def _log(home: Home, config: Path | None) -> Iterator[Finding]:
             counts = [connection.execute(f"SELECT count(*) FROM {t}").fetchone()[0] for t in ("exposures", "outcomes")]
         says = f"{counts[0]:,} exposures and {counts[1]:,} outcomes, sound"
         yield Finding(what="event log", verdict="fine", says=says)
+
+
+def _online(config: Path | None) -> Iterator[Finding]:
+    from experiments.serving_config import load
+
+    chosen = load(config, []).online
+    if chosen.kind != "redis":
+        return
+    import redis
+
+    try:
+        with closing(redis.Redis.from_url(chosen.url, socket_connect_timeout=2, socket_timeout=2)) as client:
+            client.ping()
+    except (redis.RedisError, ValueError) as error:
+        yield Finding(
+            what="online state", verdict="warning", says=f"Redis does not answer: {error}",
+            cure="start it, or mend online.url; until then each process has a state of its own",
+        )  # fmt: skip
+    else:
+        yield Finding(what="online state", verdict="fine", says="Redis answers")
 
 
 def _experiments(home: Home) -> Iterator[Finding]:

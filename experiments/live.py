@@ -1,56 +1,45 @@
-"""What users did since the models were fitted: the end of their histories, kept in this process."""
+"""What users did since the models were fitted, as models read it: the end of their histories, and what trends."""
 
-from collections import OrderedDict
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
+from typing import ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
-from abtest.types import Exposure, Outcome
+from experiments.online.state import Seen
 from experiments.package import Package
+from recsys.data.dataset import Dataset
 from recsys.data.queries import Queries
-
-USERS, EACH = 100_000, 200
-"""Users who are remembered, those seen last; and how many events of each, the newest."""
+from recsys.models.base import Family, Recommender, Watch
 
 
-@dataclass(frozen=True, kw_only=True)
-class Seen:
-    """One item that a user touched."""
+@dataclass
+class TrendingFirst(Recommender):
+    """Fills empty places: by what trends now, most first, then as the package's own fallback does.
 
-    item: str
-    kind: str
-    at: datetime
+    It learns nothing; `items` (m,) are item numbers.
+    """
 
+    name: ClassVar[str] = "trending first"
+    family: ClassVar[Family] = "non-personal"
+    source: ClassVar[str] = "what users of the running service touch"
 
-class LiveHistories:
-    """The newest events of each user, oldest first. For one thread to write and any to read."""
+    base: Recommender
+    items: NDArray[np.int32]
 
-    def __init__(self, users: int = USERS, each: int = EACH) -> None:
-        self._users, self._each = users, each
-        self._seen: OrderedDict[str, tuple[Seen, ...]] = OrderedDict()
+    def _fit(self, dataset: Dataset, watch: Watch | None) -> None:
+        raise AssertionError("it is made of a fallback that was fitted")
 
-    def __len__(self) -> int:
-        return len(self._seen)
-
-    def add(self, events: Iterable[Exposure | Outcome]) -> set[str]:
-        """Remember the outcomes that name an item, and give the units they were of."""
-        touched = set()
-        for event in events:
-            if isinstance(event, Outcome) and event.item:
-                new = Seen(item=event.item, kind=event.kind, at=event.at)
-                self._seen[event.unit] = (*self._seen.get(event.unit, ()), new)[-self._each :]
-                self._seen.move_to_end(event.unit)
-                touched.add(event.unit)
-        while len(self._seen) > self._users:
-            self._seen.popitem(last=False)
-        return touched
-
-    def of(self, unit: str) -> tuple[Seen, ...]:
-        """What a unit touched; a value of its own, that later events do not change."""
-        return self._seen.get(unit, ())
+    def score(self, queries: Queries) -> NDArray[np.float32]:
+        """(n, n_items) the fallback's scores, with the trending items above all others."""
+        scores = np.array(self.base.score(queries), np.float32)
+        top = np.nanmax(scores, axis=1, initial=0.0)[:, None]
+        # steps that a float32 of the size of `top` can tell apart
+        step = np.maximum(np.abs(top), 1.0) * np.float32(1e-3)
+        scores[:, self.items] = top + step * np.arange(len(self.items), 0, -1, dtype=np.float32)
+        return scores
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,17 +3,19 @@
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import chain, count
+from pathlib import Path
 
 import numpy as np
 
 from abtest.analysis.analyse import analyse
 from abtest.analysis.decide import decide
 from abtest.analysis.traffic import by_day
+from abtest.assignment.assigner import planned
 from abtest.events import lake
 from abtest.events.sqlite import SQLiteLog
 from abtest.simulation.calibration import Fitted
 from abtest.types import Decision, Experiment, Readout, Variant
-from experiments import arrivals, sensitivity
+from experiments import arrivals, logs, sensitivity
 from experiments.arrivals import Arrivals
 from experiments.board import Leaderboard
 from experiments.config import CHAMPION, BakeoffConfig, ExperimentConfig
@@ -208,12 +210,18 @@ def send_traffic(
     return fitted
 
 
-def read(definition: Definition, home: Home, as_of: datetime | None = None) -> Readout:
-    """The readout of an experiment from the event log, kept in the store with all that a page shows beside it."""
+def read(definition: Definition, home: Home, as_of: datetime | None = None, serving: Path | None = None) -> Readout:
+    """The readout of an experiment from its event log, kept in the store with all that a page shows beside it.
+
+    serving: the configuration of the service that logged it; None where that is SQLite in the home.
+    """
     key = definition.experiment.key
-    with SQLiteLog(home.events) as log:
+    # simulated traffic goes to the home's own log, wherever a service keeps its events
+    with SQLiteLog(home.events) if definition.traffic else logs.configured(home, serving) as log:
         exposures, outcomes = log.exposures(key), log.outcomes(key)
-    readout = analyse(definition.experiment, definition.metrics, exposures, outcomes, as_of=as_of or now())
+    # the sample ratio is checked against what all stages of the weights come to
+    experiment = planned(definition.experiment)
+    readout = analyse(experiment, definition.metrics, exposures, outcomes, as_of=as_of or now())
     ExperimentStore(home).save_readout(readout)
     counts = by_day(definition.experiment, exposures, as_of=readout.as_of)
     arrivals.save(home, key, Arrivals(as_of=readout.as_of, days=counts))

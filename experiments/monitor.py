@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from abtest.analysis.analyse import analyse
 from abtest.analysis.decide import guard, judge, may_look
 from abtest.analysis.words import label, percent
+from abtest.assignment.assigner import planned
 from abtest.events.log import EventLog
 from abtest.types import Comparison, Readout
 from bakeoff import durable
@@ -88,7 +89,7 @@ def watch(
         if definition.model != model:
             continue
         exposures = log.exposures(key)
-        readout = analyse(definition.experiment, definition.metrics, exposures, log.outcomes(key), as_of=now)
+        readout = analyse(planned(definition.experiment), definition.metrics, exposures, log.outcomes(key), as_of=now)
         store.save_readout(readout)
         alarms = [*of_guardrails(definition, readout, now), *of_validity(readout, now)]
         alarms += of_drift(definition, exposures, load, now, np.random.default_rng(seed))

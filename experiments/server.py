@@ -7,28 +7,29 @@ import os
 import sys
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import count
-from pathlib import Path
 
-from abtest.events import LOGS, lake
+from abtest.events import lake
 from abtest.events.log import EventLog
 from abtest.service.app import Application, create_app
 from abtest.service.ports import Clock, Limits, Readiness
 from abtest.service.security import Tokens
 from abtest.service.telemetry import JsonLines, Telemetry, logger, say
 from abtest.types import Experiment, Outcome
-from bakeoff.catalogue import lookup
 from experiments.administration import StoredBook
 from experiments.home import Home
-from experiments.live import LiveHistories
+from experiments.logs import open_log, remember
 from experiments.monitor import Alert, watch
+from experiments.online.guarded import GuardedOnline
+from experiments.online.memory import MemoryOnline
+from experiments.online.state import Decay, Online
 from experiments.package import Package
 from experiments.serving import Patience, Serving, SlateCache
-from experiments.serving_config import LogConfig, ServingConfig
+from experiments.serving_config import OnlineConfig, ServingConfig
 from experiments.shelf import Aliases, Shelf
 from experiments.slots import Breaker, Served, Slots
 
@@ -76,8 +77,9 @@ class Service:
 def build(home: Home, model: str, config: ServingConfig, *, tokens: Tokens) -> Service:
     """The service of one registered model over a home. Without any champion it is a ValueError."""
     clock = Clock(now=lambda: datetime.now(UTC), ticks=time.perf_counter)
-    log = open_log(home, config.log)
-    live = LiveHistories()
+    log = open_log(home, config.log, now=False)
+    telemetry = Telemetry()
+    live = open_online(config.online, model, clock, telemetry)
     slots = Slots(
         lambda: RegistrySource(home, model),
         Shelf(home, model),
@@ -108,13 +110,21 @@ def build(home: Home, model: str, config: ServingConfig, *, tokens: Tokens) -> S
         log.close()
         why = " ".join(slots.problems)
         raise ValueError(f"{model!r} has no champion to serve; `bakeoff train CONFIG` registers one. {why}".strip())
-    replay(log, live, since=clock.now() - timedelta(hours=config.replay_hours))
-    telemetry = Telemetry()
+    remember(home, config.log)
+    replay = Replay(log, live, since=clock.now() - timedelta(hours=config.replay_hours))
+
+    def state() -> Readiness:
+        return readiness(model, slots, book, replay, live)
+
+    async def look() -> None:
+        await replay()
+        await serving.follow(clock.now(), most=config.online.trending, least=config.online.trending_least)
+
     app = create_app(
         experiments=book,
         recommender=serving,
         log=log,
-        readiness=lambda: readiness(model, slots, book),
+        readiness=state,
         clock=clock,
         new_id=ids(),
         tokens=tokens,
@@ -123,40 +133,70 @@ def build(home: Home, model: str, config: ServingConfig, *, tokens: Tokens) -> S
         observe=serving.observe,
         telemetry=telemetry,
         access_log=config.access_log,
-        background=[lambda: refreshing(slots, book, config.refresh_seconds)],
+        background=[lambda: closing(live), lambda: refreshing(slots, book, look, config.refresh_seconds)],
     )
     telemetry.gauge(
         "bakeoff_champion", "The version that is champion here.", lambda: float(slots.current.champion or 0)
     )
     telemetry.gauge("bakeoff_cached_users", "Users with slates in the cache.", lambda: float(len(serving.cache)))
-    telemetry.gauge(
-        "bakeoff_problems", "What /ready complains of.", lambda: float(len(readiness(model, slots, book).problems))
-    )
+    telemetry.gauge("bakeoff_problems", "What /ready complains of.", lambda: float(len(state().problems)))
     return Service(app=app, slots=slots, book=book, log=log)
 
 
-def open_log(home: Home, config: LogConfig) -> EventLog:
-    """The event log that the configuration names."""
-    kind: Callable[[str | Path], EventLog] = lookup(LOGS, config.kind, "log")
-    if config.kind == "postgres" and not config.dsn:
-        raise ValueError("log.dsn is empty; give the address of the database, such as ${BAKEOFF_POSTGRES}")
-    return kind(config.dsn if config.kind == "postgres" else home.events)
+def open_online(config: OnlineConfig, model: str, clock: Clock, telemetry: Telemetry) -> Online:
+    """The online state that the configuration names; one in Redis has this process's own behind it."""
+    decay = Decay(half_life=config.half_life_hours * 3_600)
+    own = MemoryOnline(decay=decay)
+    if config.kind == "memory":
+        return own
+    if not config.url:
+        raise ValueError("online.url is empty; give the address of Redis, such as ${BAKEOFF_REDIS}")
+    from experiments.online.shared import RedisOnline
+
+    shared = RedisOnline(config.url, prefix=f"bakeoff:{model}:", timeout=config.timeout_ms / 1000, decay=decay)
+    return GuardedOnline(
+        shared, own, ticks=clock.ticks, failed=lambda operation: telemetry.online_failures.labels(operation).inc()
+    )
 
 
-def replay(log: EventLog, live: LiveHistories, *, since: datetime) -> None:
-    """Read back what users did lately, so that a restart forgets nothing of it."""
-    table = log.outcomes(since=since)
-    rows = table.slice(max(len(table) - REPLAYED, 0)).select(["id", "unit", "kind", "item", "at"]).to_pylist()
-    live.add(Outcome(**row) for row in rows)
+class Replay:
+    """Reads back, once, what users did lately, so that a restart forgets nothing; later, where the log is away.
+
+    problem: why it could not yet, "" when it could.
+    """
+
+    def __init__(self, log: EventLog, live: Online, *, since: datetime) -> None:
+        self._log, self._live, self._since = log, live, since
+        self.done, self.problem = False, ""
+
+    async def __call__(self) -> None:
+        """Try it, unless it is done."""
+        if self.done:
+            return
+        try:
+            outcomes = await asyncio.to_thread(self._read)
+        except OSError as error:
+            self.problem = str(error)
+            return
+        for start in range(0, len(outcomes), 1_000):
+            await self._live.add(outcomes[start : start + 1_000])
+        self.done, self.problem = True, ""
+
+    def _read(self) -> list[Outcome]:
+        table = self._log.outcomes(since=self._since)
+        rows = table.slice(max(len(table) - REPLAYED, 0)).select(["id", "unit", "kind", "item", "at"]).to_pylist()
+        return [Outcome(**row) for row in rows]
 
 
-def readiness(model: str, slots: Slots, book: StoredBook) -> Readiness:
-    """Ready as soon as a champion is loaded; everything that is not as it should be is told beside it."""
+def readiness(model: str, slots: Slots, book: StoredBook, replay: Replay, live: Online) -> Readiness:
+    """Ready as soon as a champion is loaded and the log was read; what is not as it should be is told beside it."""
     current = slots.current
     plan = [f"experiments: {book.snapshot.problem}"] if book.snapshot.problem else []
+    log = [f"event log: {replay.problem}"] if replay.problem else []
+    online = [f"online state: {live.problem}"] if isinstance(live, GuardedOnline) and live.problem else []
     return Readiness(
-        ready=current.champion is not None,
-        problems=(*slots.problems, *plan),
+        ready=current.champion is not None and replay.done,
+        problems=(*slots.problems, *plan, *log, *online),
         model=model,
         champion=current.champion,
         versions=tuple(sorted(current.served)),
@@ -170,21 +210,33 @@ def ids() -> Callable[[], str]:
 
 
 @asynccontextmanager
-async def refreshing(slots: Slots, book: StoredBook, seconds: float) -> AsyncIterator[None]:
-    """While it is open, aliases and experiments are looked at every so many seconds, in a thread."""
+async def closing(live: Online) -> AsyncIterator[None]:
+    """Closes the online state at the end, in the event loop that used it."""
+    try:
+        yield
+    finally:
+        await live.close()
 
-    def look() -> None:
-        for part in (book.refresh, slots.refresh):
+
+@asynccontextmanager
+async def refreshing(
+    slots: Slots, book: StoredBook, look: Callable[[], Awaitable[None]], seconds: float
+) -> AsyncIterator[None]:
+    """Every so many seconds aliases and experiments are read again, in a thread, and `look` looks; it does so first."""
+
+    async def again() -> None:
+        for part in (lambda: asyncio.to_thread(book.refresh), lambda: asyncio.to_thread(slots.refresh), look):
             try:
-                part()
+                await part()
             except Exception:  # the next look may find it mended
                 say(logging.ERROR, "refresh failed", trace=True)
 
     async def again_and_again() -> None:
         while True:
             await asyncio.sleep(seconds)
-            await asyncio.to_thread(look)
+            await again()
 
+    await look()
     task = asyncio.create_task(again_and_again())
     try:
         yield

@@ -4,11 +4,12 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from abtest.service.ports import Slate, Why
 from abtest.service.problems import Problem, unavailable
 from abtest.types import Experiment, Exposure, Outcome, Variant
-from experiments.live import LiveHistories, Seen
+from experiments.online.state import Online, Seen, touches
 from experiments.reasons import reasons
 from experiments.slots import Current, Served, Slots
 from recsys.data.recommendations import Recommendations
@@ -24,23 +25,32 @@ class Patience:
     reasons: float = 0.5
 
 
+Page = dict[tuple[int, int], tuple[float, tuple[Seen, ...], Slate]]
+"""(version, k) -> until when, made for which history, the slate."""
+
+
 class SlateCache:
-    """The slates of the users seen last, for some seconds, forgotten when a user does something. For one thread."""
+    """The slates of the users seen last, for some seconds, forgotten when a user does something. For one thread.
+
+    What a user did through another process is seen by the history: a slate is for the one it was made for.
+    """
 
     def __init__(self, ticks: Callable[[], float], *, seconds: float, users: int) -> None:
         self._ticks, self._seconds, self._users = ticks, seconds, users
-        self._of: OrderedDict[str, dict[tuple[int, int], tuple[float, Slate]]] = OrderedDict()
+        self._of: OrderedDict[str, Page] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._of)
 
-    def get(self, unit: str, version: int, k: int) -> Slate | None:
-        """The slate, if it is kept and not too old."""
+    def get(self, unit: str, version: int, k: int, live: tuple[Seen, ...]) -> Slate | None:
+        """The slate, if it is kept, not too old, and made for this history."""
         found = self._of.get(unit)
         entry = None if found is None else found.get((version, k))
-        return None if entry is None or entry[0] < self._ticks() else entry[1]
+        if entry is None or entry[0] < self._ticks() or not (entry[1] is live or entry[1] == live):
+            return None
+        return entry[2]
 
-    def page(self, unit: str) -> dict[tuple[int, int], tuple[float, Slate]]:
+    def page(self, unit: str) -> Page:
         """Where to write a unit's slates, taken before they are made: a page forgotten meanwhile is read by nobody."""
         page = self._of.setdefault(unit, {})
         self._of.move_to_end(unit)
@@ -48,10 +58,10 @@ class SlateCache:
             self._of.popitem(last=False)
         return page
 
-    def write(self, page: dict[tuple[int, int], tuple[float, Slate]], k: int, slate: Slate) -> None:
+    def write(self, page: Page, k: int, live: tuple[Seen, ...], slate: Slate) -> None:
         """Keep a slate on its unit's page."""
         if self._seconds > 0 and slate.version is not None:
-            page[slate.version, k] = (self._ticks() + self._seconds, replace(slate, cached=True))
+            page[slate.version, k] = (self._ticks() + self._seconds, live, replace(slate, cached=True))
 
     def forget(self, unit: str) -> None:
         """Forget a unit's slates."""
@@ -66,7 +76,7 @@ class Serving:
     """
 
     def __init__(
-        self, model: str, slots: Slots, *, cache: SlateCache, live: LiveHistories, patience: Patience
+        self, model: str, slots: Slots, *, cache: SlateCache, live: Online, patience: Patience
     ) -> None:  # fmt: skip
         self.model = model
         self.slots = slots
@@ -78,12 +88,13 @@ class Serving:
         """The slate of a unit."""
         current = self.slots.current
         wanted = self._wanted(current, variant)
-        if (kept := self.cache.get(unit, wanted, k)) is not None:
+        live = await self.live.history(unit)
+        if (kept := self.cache.get(unit, wanted, k, live)) is not None:
             return kept
-        page, live = self.cache.page(unit), self.live.of(unit)
+        page = self.cache.page(unit)
         slate = await self._filled(current, wanted, unit, k, live)
         if not slate.fallback:
-            self.cache.write(page, k, slate)
+            self.cache.write(page, k, live, slate)
         return slate
 
     async def why(self, unit: str, slate: Slate) -> Sequence[str]:
@@ -98,10 +109,18 @@ class Serving:
                 pass
         return ("",) * len(slate.items)
 
-    def observe(self, events: Sequence[Exposure | Outcome]) -> None:
+    async def observe(self, events: Sequence[Exposure | Outcome]) -> None:
         """Take up what users did."""
-        for unit in self.live.add(events):
-            self.cache.forget(unit)
+        await self.live.add(events)
+        for event in touches(events):
+            self.cache.forget(event.unit)
+
+    async def follow(self, now: datetime, *, most: int, least: float) -> None:
+        """Let every version know what trends now: up to `most` items whose faded count is at least `least`."""
+        found = await self.live.trending(now, most) if most else []
+        trending = [item for item, count in found if count >= least]
+        for served in self.slots.current.served.values():
+            served.follow(trending)
 
     def serves(self, experiment: Experiment) -> bool:
         """Whether every variant names a version of this model."""

@@ -18,6 +18,22 @@ class LogConfig(Strict):
     dsn: str = ""
 
 
+class OnlineConfig(Strict):
+    """What happened since the models were fitted: in this process, or in Redis at `url`, shared with others.
+
+    timeout_ms: of one call to Redis, after which this process's own state stands in; half_life_hours: in which the
+    count of a trending item fades by half; trending: so many items at most fill the places that a model leaves empty
+    (0: none); trending_least: the faded count that an item must have for it.
+    """
+
+    kind: Literal["memory", "redis"] = "memory"
+    url: str = ""
+    timeout_ms: Above = 50.0
+    half_life_hours: Above = 6.0
+    trending: Annotated[int, Field(ge=0)] = 50
+    trending_least: Above = 5.0
+
+
 class LimitsConfig(Strict):
     """What one request may ask for; see abtest.service.ports.Limits."""
 
@@ -67,6 +83,7 @@ class ServingConfig(Strict):
     breaker: BreakerConfig = BreakerConfig()
     limits: LimitsConfig = LimitsConfig()
     log: LogConfig = LogConfig()
+    online: OnlineConfig = OnlineConfig()
 
 
 def load(path: Path | None, overrides: list[str]) -> ServingConfig:

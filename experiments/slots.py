@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from abtest.service.telemetry import say
-from experiments.live import Asked, Seen
+from experiments.live import Asked, TrendingFirst
+from experiments.online.state import Seen
 from experiments.package import Package
 from experiments.shelf import Aliases, Shelf
 from recsys.data.queries import Queries
@@ -74,19 +75,27 @@ class Served:
         self._lock, self._in_flight = threading.Lock(), 0
         nobody = Queries.of(self.package.histories, np.array([-1]))
         self.popular = top_k(self.package.fallback.score(nobody), min(POPULAR, len(self.package.items)))[0][0]
+        self.follow(())
         # the first answers of a model compile and sort what the later ones find ready
         for unit in ("", *self.package.users.ids[:1].tolist()):
             self.answer(unit, 10, ())
 
     def answer(self, unit: str, k: int, live: tuple[Seen, ...]) -> Recommendations:
-        """The model's list for one unit, its empty places filled by the package's fallback."""
-        return recommend(self.package.model, self._asked.query(unit, live), k, fallback=self.package.fallback)
+        """The model's list for one unit, its empty places filled by what trends and by the package's fallback."""
+        return recommend(self.package.model, self._asked.query(unit, live), k, fallback=self._fallback)
 
     def popularity(self, unit: str, k: int, live: tuple[Seen, ...]) -> NDArray[np.int32]:
-        """The most popular items that the unit has not seen: no model is asked."""
+        """What trends, then the most popular items, without what the unit has seen: no model is asked."""
         seen = self._asked.query(unit, live).items
-        unseen = self.popular[~np.isin(self.popular, seen)]
+        unseen = self._first[~np.isin(self._first, seen)]
         return unseen[unseen >= 0][:k]
+
+    def follow(self, trending: Sequence[str]) -> None:
+        """Take up what trends now, most first: it fills the places that the model leaves empty, before all else."""
+        numbers = self.package.items.numbers(trending) if trending else np.empty(0, np.int32)
+        known = numbers[numbers >= 0]
+        self._fallback = TrendingFirst(self.package.fallback, known) if len(known) else self.package.fallback
+        self._first = np.concatenate([known, self.popular[~np.isin(self.popular, known)]])
 
     def submit(self, unit: str, k: int, live: tuple[Seen, ...]) -> "Future[Recommendations] | None":
         """Ask in a thread of this version; None when too many wait for it already."""

@@ -71,19 +71,18 @@ class PostgresLog(EventLog):
 
     Each call has a connection of its own, kept for the next one. One that breaks is thrown away: the caller gets an
     OSError, and the next call connects anew, so that a server that comes back is found without a restart.
+    now: connect at once, or raise an OSError; else with the first call.
     """
 
-    def __init__(self, dsn: str) -> None:
+    def __init__(self, dsn: str, *, now: bool = True) -> None:
         self._dsn = dsn
+        self._prepared = False
         self._lock = threading.Lock()
         self._idle: list[Connection] = []
         self._closed = False
-        with self._connection("open") as connection, connection.transaction():
-            connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
-            connection.execute(_TABLES)
-            found = connection.execute("SELECT max(version) FROM bakeoff_log").fetchone()
-            if found is not None and found[0] > VERSION:
-                raise ValueError(f"the log has version {found[0]}, this bakeoff knows up to {VERSION}: upgrade bakeoff")
+        if now:
+            with self._connection("open"):
+                pass
 
     def append_each(self, events: Sequence[Exposure | Outcome]) -> list[bool]:
         """Keep the events, on disk when this returns, and tell of each whether it was new."""
@@ -152,6 +151,9 @@ class PostgresLog(EventLog):
         try:
             if connection is None:
                 connection = psycopg.connect(self._dsn, autocommit=True, connect_timeout=PATIENCE)
+            if not self._prepared:
+                _prepare(connection)
+                self._prepared = True
             yield connection
         except psycopg.Error as error:
             if connection is not None:
@@ -172,6 +174,16 @@ class PostgresLog(EventLog):
     def _check_open(self) -> None:
         if self._closed:
             raise RuntimeError("this event log is closed")
+
+
+def _prepare(connection: Connection) -> None:
+    """Make the tables where there are none; a log of a later version is a ValueError."""
+    with connection.transaction():
+        connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
+        connection.execute(_TABLES)
+        found = connection.execute("SELECT max(version) FROM bakeoff_log").fetchone()
+        if found is not None and found[0] > VERSION:
+            raise ValueError(f"the log has version {found[0]}, this bakeoff knows up to {VERSION}: upgrade bakeoff")
 
 
 def _inserted(connection: Connection, rows: Rows) -> tuple[list[bool], list[bool]]:

@@ -95,7 +95,7 @@ def create_app(
     background: Sequence[Background] = (),
     access_log: bool = False,
 ) -> Application:
-    """The service. `background` contexts are open while it runs; `observe` is told of every event that was kept."""
+    """The service. `background` contexts are open while it runs; `observe` is told of every event that is new."""
     measured = telemetry or Telemetry()
     ingest = Ingest(log, most=limits.waiting, patience=limits.acknowledge_seconds, observe=observe)
     answers = Answers(

@@ -31,7 +31,7 @@ class Ingest:
 
     There is no timer: a single sender waits for the disk only, and a crowd shares its commits. One thread talks to
     the log. When the log fails, or does not answer in time, the senders get a 503 and nothing is acknowledged; the
-    next request tries again. `observe` is told of kept events, in the event loop.
+    next request tries again. `observe` is told of new events, in the event loop, before their senders are.
     """
 
     def __init__(self, log: EventLog, *, most: int, patience: float, observe: Observe | None = None) -> None:
@@ -108,13 +108,21 @@ class Ingest:
                 say(logging.INFO, "event log is back")
             self.commits += 1
             self.kept += sum(new)
+            # before the senders are told, so that what they ask next finds it
+            await self._observed([event for event, is_new in zip(events, new, strict=True) if is_new])
             self._tell(group, new)
-            if self._observe is not None:
-                self._observe(events)
         finally:
             watch.cancel()
             self._overdue = False
             self.waiting -= len(events)
+
+    async def _observed(self, events: Sequence[Event]) -> None:
+        if self._observe is None or not events:
+            return
+        try:
+            await self._observe(events)
+        except Exception:  # the events are kept: that is what the senders were promised
+            say(logging.ERROR, "kept events were not taken up", trace=True)
 
     def _tell(self, group: list[_Waiting], new: list[bool]) -> None:
         start = 0

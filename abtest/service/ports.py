@@ -12,7 +12,7 @@ from abtest.types import DecisionRule, Experiment, Exposure, Holdout, Metric, Ou
 Fallback = Literal["", "champion", "popularity"]
 Why = Literal["", "error", "deadline", "busy", "missing"]
 Action = Literal["create", "start", "ramp", "reweigh", "override", "stop", "resume", "archive", "holdout"]
-Observe = Callable[[Sequence[Exposure | Outcome]], None]
+Observe = Callable[[Sequence[Exposure | Outcome]], Awaitable[None]]
 Serves = Callable[[Experiment], bool]
 
 

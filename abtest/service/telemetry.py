@@ -33,6 +33,7 @@ class Telemetry:
             "bakeoff_event_lag_seconds", "From an event's own time to its arrival.", buckets=LAG, registry=self.registry
         )
         self.ahead = self._counter("events_ahead", "Events from a clock that is ahead of this one.")
+        self.online_failures = self._counter("online_failures", "Calls that the shared state failed.", "operation")
         self.refused = self._counter("refused_calls", "Calls without the right to them.", "error")
         self.changes = self._counter("experiment_changes", "Changes of experiments.", "action")
 

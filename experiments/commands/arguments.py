@@ -18,4 +18,13 @@ HomeFolder = Annotated[
     Path | None,
     typer.Option("--home", metavar="DIR", help="Where everything is kept; default $BAKEOFF_HOME or ./mlruns."),
 ]
+ServingFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        metavar="FILE",
+        envvar="BAKEOFF_SERVING",
+        help="What `bakeoff serve` runs with, such as configs/serving.yaml.",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON, for machines.")]

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from experiments.commands.arguments import AsJson, ConfigFile, Folder, HomeFolder, Key, Settings
+from experiments.commands.arguments import AsJson, ConfigFile, Folder, HomeFolder, Key, ServingFile, Settings
 from experiments.commands.terminal import NO, YES, console, home_at, progress_bars, read_config, run_program, user_name
 
 commands = typer.Typer()
@@ -47,6 +47,7 @@ def analyse(
     experiment: Annotated[
         str, typer.Argument(metavar="EXPERIMENT|FILE.yaml", help="An experiment's key, or a file that names a table.")
     ],
+    config: ServingFile = None,
     home: HomeFolder = None,
     as_json: AsJson = False,
 ) -> None:
@@ -62,7 +63,7 @@ def analyse(
         return _analyse_table(Path(experiment), as_json)
     place = home_at(home)
     definition = ExperimentStore(place).definition(experiment)
-    show.readout(console, loop.read(definition, place), definition, as_json)
+    show.readout(console, loop.read(definition, place, serving=config), definition, as_json)
     return None
 
 
@@ -110,7 +111,7 @@ def plan(
 
 
 @commands.command()
-def decide(experiment: Key, home: HomeFolder = None, as_json: AsJson = False) -> None:
+def decide(experiment: Key, config: ServingFile = None, home: HomeFolder = None, as_json: AsJson = False) -> None:
     """Turn the experiment's data into a verdict with reasons, by the rule in its configuration.
 
     Exit code 0: ship; 1: any other verdict. Example: `bakeoff decide demo-v2-vs-v1`
@@ -120,7 +121,7 @@ def decide(experiment: Key, home: HomeFolder = None, as_json: AsJson = False) ->
 
     place = home_at(home)
     definition = ExperimentStore(place).definition(experiment)
-    decision = loop.settle(definition, loop.read(definition, place), place)
+    decision = loop.settle(definition, loop.read(definition, place, serving=config), place)
     show.decision(console, decision, as_json)
     raise typer.Exit(YES if decision.verdict == "ship" else NO)
 

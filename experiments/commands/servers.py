@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 import experiments.commands.life  # noqa: F401  its verbs join `bakeoff experiment`
-from experiments.commands.arguments import AsJson, HomeFolder, Settings
+from experiments.commands.arguments import AsJson, HomeFolder, ServingFile, Settings
 from experiments.commands.terminal import NO, YES, console, home_at, run_program
 
 commands = typer.Typer()
@@ -27,9 +27,7 @@ def dashboard(
 @commands.command()
 def serve(
     model: Annotated[str, typer.Argument(help="The registered model; `bakeoff models registered` shows them.")],
-    config: Annotated[
-        Path | None, typer.Option(help="A YAML file; the defaults are those of configs/serving.yaml.")
-    ] = None,
+    config: ServingFile = None,
     settings: Settings = None,
     tokens: Annotated[
         Path | None,
@@ -86,7 +84,7 @@ def monitor(
     model: Annotated[str, typer.Argument(help="The registered model whose experiments are watched.")],
     every: Annotated[float, typer.Option(help="Minutes between two looks; 0: look once.")] = 0.0,
     stop: Annotated[bool, typer.Option(help="Stop an experiment whose guardrail is surely broken.")] = False,
-    config: Annotated[Path | None, typer.Option(help="The configuration of the service.")] = None,
+    config: ServingFile = None,
     home: HomeFolder = None,
     as_json: AsJson = False,
 ) -> None:
@@ -112,7 +110,7 @@ def monitor(
 @commands.command()
 def doctor(
     model: Annotated[str, typer.Argument(help="Also look at what serving this registered model takes.")] = "",
-    config: Annotated[Path | None, typer.Option(help="The configuration of the service.")] = None,
+    config: ServingFile = None,
     home: HomeFolder = None,
     port: Annotated[int, typer.Option(help="Where the service would listen.")] = 8000,
     as_json: AsJson = False,

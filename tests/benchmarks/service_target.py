@@ -17,7 +17,7 @@ from abtest.service.app import create_app
 from abtest.service.ports import Clock, Limits, Readiness
 from abtest.service.security import Tokens
 from experiments.home import Home
-from experiments.live import LiveHistories
+from experiments.online.memory import MemoryOnline
 from experiments.package import Package
 from experiments.server import ids, settle
 from experiments.serving import Patience, Serving, SlateCache
@@ -61,7 +61,7 @@ def main(folder: Path, port: int) -> None:
     )
     slots.open(60.0)
     cache = SlateCache(perf_counter, seconds=600.0, users=20_000)
-    serving = Serving("m", slots, cache=cache, live=LiveHistories(), patience=Patience(deadline=5.0))
+    serving = Serving("m", slots, cache=cache, live=MemoryOnline(), patience=Patience(deadline=5.0))
     with SQLiteLog(folder / "events.sqlite") as log:
         app = create_app(
             experiments=MemoryBook([RANKER]),

@@ -15,7 +15,7 @@ from abtest.service.ports import Slate
 from abtest.service.problems import Problem
 from abtest.types import Experiment, Outcome, Variant
 from experiments.home import Home
-from experiments.live import LiveHistories
+from experiments.online.memory import MemoryOnline
 from experiments.package import Package
 from experiments.serving import Patience, Serving, SlateCache
 from experiments.shelf import Aliases, Shelf
@@ -95,6 +95,12 @@ class Place:
         variant = None if version is None else Variant(name="v", weight=0.5, payload={"model": "m", "version": version})
         return asyncio.run(self.asking(unit, k, variant))
 
+    def observe(self, events: list[Outcome]) -> None:
+        asyncio.run(self.serving.observe(events))
+
+    def follow(self, **how: Any) -> None:
+        asyncio.run(self.serving.follow(LATER, **how))
+
     async def asking(self, unit: str, k: int, variant: Variant | None) -> Slate:
         return await self.serving(unit, k, variant)
 
@@ -119,7 +125,7 @@ def placed(packages: dict[int, Package], folder: Path, **registry: Any) -> Place
     slots.open(20.0)
     cache = SlateCache(lambda: time[0], seconds=30.0, users=100)
     patience = Patience(deadline=2.0, second=2.0)
-    serving = Serving("m", slots, cache=cache, live=LiveHistories(), patience=patience)
+    serving = Serving("m", slots, cache=cache, live=MemoryOnline(), patience=patience)
     return Place(serving=serving, slots=slots, registry=source, time=time)
 
 
@@ -295,14 +301,14 @@ def test_a_slate_is_kept_until_its_time_is_over_or_its_user_does_something(
     assert place.ask(unit, k=4).cached is False
     place.time[0] = 31.0
     assert place.ask(unit).cached is False
-    place.serving.observe([click(unit, place.ask(unit).items[0])])
+    place.observe([click(unit, place.ask(unit).items[0])])
     assert place.ask(unit).cached is False
 
 
 def test_a_slate_made_before_an_event_is_not_kept_after_it(place: Place, packages: dict[int, Package]) -> None:
     page = place.serving.cache.page("u")
-    place.serving.observe([click("u", "i1")])
-    place.serving.cache.write(page, 5, Slate(items=("old",), scores=(1.0,), model="m", version=1))
+    place.observe([click("u", "i1")])
+    place.serving.cache.write(page, 5, (), Slate(items=("old",), scores=(1.0,), model="m", version=1))
     assert place.ask("u").items != ("old",)
 
 
@@ -311,7 +317,7 @@ def test_what_was_touched_is_not_shown_again_and_makes_a_newcomer_known(
 ) -> None:
     first = place.ask("a newcomer", version=2)
     assert np.isnan(first.scores).all()  # nobody knows him: the package's own fallback
-    place.serving.observe([click("a newcomer", item) for item in first.items[:2]])
+    place.observe([click("a newcomer", item) for item in first.items[:2]])
     second = place.ask("a newcomer", version=2)
     assert not set(first.items[:2]) & set(second.items)
     assert np.isfinite(second.scores).all()  # neighbours of what he touched
@@ -319,13 +325,42 @@ def test_what_was_touched_is_not_shown_again_and_makes_a_newcomer_known(
 
 def test_events_that_the_histories_hold_already_do_not_count_twice(place: Place, packages: dict[int, Package]) -> None:
     old = datetime.fromtimestamp(packages[2].histories.time.max().astype(int), UTC) - timedelta(days=1)
-    place.serving.observe([click("a newcomer", "i1", old)])
+    place.observe([click("a newcomer", "i1", old)])
     assert np.isnan(place.ask("a newcomer", version=2).scores).all()
 
 
-def test_histories_are_bounded() -> None:
-    live = LiveHistories(users=2, each=3)
-    live.add(click("a", f"i{n}") for n in range(5))
-    assert [seen.item for seen in live.of("a")] == ["i2", "i3", "i4"]
-    live.add([click("b", "i"), click("c", "i"), replace(click("d", "i"), item="")])
-    assert (live.of("a"), len(live)) == ((), 2)
+def test_histories_are_those_of_the_users_seen_last() -> None:
+    live = MemoryOnline(users=2)
+    asyncio.run(live.add([click("a", "i"), click("b", "i"), click("c", "i")]))
+    assert (asyncio.run(live.history("a")), len(live)) == ((), 2)
+
+
+def test_a_slate_is_for_the_history_it_was_made_for(place: Place, packages: dict[int, Package]) -> None:
+    """Another process took up what the user did; this one only finds it in the state that they share."""
+    unit = known(packages)
+    first = place.ask(unit).items[0]
+    assert place.ask(unit).cached
+    asyncio.run(place.serving.live.add([click(unit, first)]))
+    again = place.ask(unit)
+    assert (again.cached, first in again.items) == (False, False)
+
+
+# what trends
+
+
+def test_what_trends_fills_the_places_that_no_model_fills(place: Place, packages: dict[int, Package]) -> None:
+    rare = packages[2].items.ids[np.argsort(packages[2].histories.item_users, kind="stable")[:2]].tolist()
+    assert not set(rare) & set(place.ask("a newcomer", version=2).items)
+    told = [replace(click(f"u{n}", rare[0]), id=f"a{n}") for n in range(9)]
+    place.observe([*told, *(replace(click(f"u{n}", rare[1]), id=f"b{n}") for n in range(6)), click("u0", "nothing")])
+    place.follow(most=10, least=7)
+    assert place.ask("another newcomer", version=2).items[0] == rare[0]
+    place.follow(most=10, least=5)
+    slate = place.ask("a third newcomer", version=2)
+    assert slate.items[:2] == (rare[0], rare[1])
+    assert np.isnan(slate.scores).all()  # flagged as what a fallback filled
+    assert rare[0] not in place.ask("u1", version=2).items  # he has it already
+    trouble(place, 1, raises=True)
+    assert place.ask("a fourth newcomer", version=1).items[:2] == (rare[0], rare[1])  # no model at all
+    place.follow(most=0, least=5)
+    assert not set(rare) & set(place.ask("a fifth newcomer", version=2).items)

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 
 import pytest
@@ -257,8 +257,16 @@ def test_a_batch_that_is_too_large_is_refused() -> None:
 
 def test_kept_events_are_observed_when_they_are_durable() -> None:
     seen: list[Exposure | Outcome] = []
-    with service(observe=seen.extend) as watched:
-        watched.post("/v1/events", {"events": [click("o1", item="i7")]})
+
+    async def observe(events: Sequence[Exposure | Outcome]) -> None:
+        seen.extend(events)
+        if len(seen) == 1:
+            raise RuntimeError("what is kept stays kept")
+
+    with service(observe=observe) as watched:
+        for word in ("kept", "duplicate"):
+            told = watched.post("/v1/events", {"events": [click("o1", item="i7")]}).json()
+            assert told["fates"][0]["fate"] == word
         watched.post("/v1/recommend", {"unit": "u2"})
     assert [(event.id, event.unit) for event in seen[:1]] == [("o1", "u1")]
     assert isinstance(seen[1], Exposure)

@@ -1,0 +1,58 @@
+"""Logs: which event log a home's events are in, and opening it; whoever reads an experiment reads the one it is in."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from abtest.events import LOGS
+from abtest.events.log import EventLog
+from bakeoff import durable
+from bakeoff.catalogue import lookup
+from experiments.home import Home
+from experiments.serving_config import LogConfig, load
+
+VARIABLE = "BAKEOFF_SERVING"
+"""The environment variable that names the service's configuration for the verbs that read its events."""
+
+
+def open_log(home: Home, config: LogConfig, *, now: bool = True) -> EventLog:
+    """The event log that the configuration names. now: false where a server that is away may come later."""
+    if config.kind != "postgres":
+        kind: Callable[[str | Path], EventLog] = lookup(LOGS, config.kind, "log")
+        return kind(home.events)
+    if not config.dsn:
+        raise ValueError("log.dsn is empty; give the address of the database, such as ${BAKEOFF_POSTGRES}")
+    from abtest.events.postgres import PostgresLog
+
+    return PostgresLog(config.dsn, now=now)
+
+
+def remember(home: Home, config: LogConfig) -> None:
+    """Write down, without any secret, where a service of this home keeps its events."""
+    if kept_in(home) != config.kind:
+        durable.write_bytes(_note(home), json.dumps({"kind": config.kind}).encode())
+
+
+def kept_in(home: Home) -> str:
+    """Where a service of this home keeps its events: sqlite, unless one said otherwise."""
+    path = _note(home)
+    return str(json.loads(path.read_text())["kind"]) if path.exists() else "sqlite"
+
+
+def configured(home: Home, path: Path | None) -> EventLog:
+    """The log of the service's configuration, or SQLite without one; a ValueError where the events lie elsewhere.
+
+    An empty log would read as an experiment without data.
+    """
+    config = load(path, []).log
+    kind = kept_in(home)
+    if path is None and kind != config.kind:
+        raise ValueError(
+            f"the events of {home.root} are kept in {kind}: give --config FILE, or set {VARIABLE} to the file that "
+            f"`bakeoff serve` runs with"
+        )
+    return open_log(home, config)
+
+
+def _note(home: Home) -> Path:
+    return home.root / "log.json"
