@@ -299,14 +299,15 @@ class Pipeline(Recommender):
     def _lists(self, queries: Queries) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
         """(n, most candidates of a query) items and scores, best first, -1 and NaN at the end."""
         candidates, scores = self._scored(queries)
-        # calibrated chances tie: what the sources agree on goes first, then the lower number
-        order = np.lexsort((candidates.items, -candidates.fused, -scores, candidates.query))
-        size = np.diff(candidates.indptr)
-        place = np.arange(len(order)) - candidates.indptr[:-1][candidates.query]
-        shape = (len(queries), max(1, int(size.max(initial=0))))
-        items, best = np.full(shape, -1, np.int32), np.full(shape, np.nan, np.float32)
-        items[candidates.query, place] = candidates.items[order]
-        best[candidates.query, place] = scores[order]
+        place = np.arange(len(scores)) - candidates.indptr[:-1][candidates.query]
+        shape = (len(queries), max(1, int(np.diff(candidates.indptr).max(initial=0))))
+        items, below, agreed = np.full(shape, -1, np.int32), np.full(shape, np.nan, np.float32), np.zeros(shape)
+        items[candidates.query, place] = candidates.items
+        below[candidates.query, place] = -scores
+        agreed[candidates.query, place] = candidates.fused
+        # calibrated chances tie: what the sources agree on goes first, then the lower number, as they come
+        order = np.lexsort((-agreed, below), axis=1)
+        items, best = np.take_along_axis(items, order, axis=1), -np.take_along_axis(below, order, axis=1)
         if not self._rerankers:
             return items, best
         lists = Recommendations(

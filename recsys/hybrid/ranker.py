@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.hybrid.features.base import Floats, texts
+from recsys.hybrid.trees import Trees
 from recsys.models.base import State, check_choice, check_real, check_whole
 
 Objective = Literal["lambdarank", "click"]
@@ -129,7 +130,7 @@ class Ranker:
         )
         best = booster.best_iteration if len(watching) else -1
         self._learnt = _learnt(booster.model_to_string(num_iteration=best), judged.names)
-        self.__dict__.pop("_booster", None)
+        self._forget()
         if self.objective == "click" and self.calibration != "none":
             rows, _ = judged.rows(watching if len(watching) else learning)
             self._learnt["curve"] = self._curve(self._raw(judged.features[rows]), judged.worth[rows] > 0)
@@ -181,16 +182,26 @@ class Ranker:
         if state["trees"].ndim != 1 or state["features"].ndim != 1 or state["curve"].ndim != 2:
             raise ValueError("the trees and features of a ranker must be vectors, its curve must be (2, n)")
         self._learnt = dict(state)
-        self.__dict__.pop("_booster", None)
+        self._forget()
         return self
+
+    def _forget(self) -> None:
+        for made in ("_booster", "_trees"):
+            self.__dict__.pop(made, None)
 
     @cached_property
     def _booster(self) -> Any:
         return _lightgbm().Booster(model_str=self.state()["trees"].tobytes().decode())
 
+    @cached_property
+    def _trees(self) -> Trees:
+        return Trees.of(self.state()["trees"].tobytes().decode())
+
     def _raw(self, features: Floats) -> NDArray[np.float64]:
         if len(features) == 0:
             return np.zeros(0)
+        if self.threads == 1:
+            return self._trees.sums(features)
         raw: NDArray[np.float64] = self._booster.predict(features, raw_score=True, num_threads=self.threads)
         return raw
 
