@@ -155,7 +155,7 @@ class VariantConfig(Strict):
     def _parameters_exist(self) -> "VariantConfig":
         own = {field.name: field for field in fields(lookup(MODELS, self.model, "model")) if field.init}
         if self.parts:  # the weights are searched in any case, and the lists that a trial merges are of one depth
-            own = {name: own[name] for name in ("rule", "smoothing")}
+            own = {name: own[name] for name in ("rule", "smoothing", "sharpness")}
         for name in self.search:
             _named(own, name.partition(".")[0], f"searched parameter of {self.model!r}")
         for name in self.params:

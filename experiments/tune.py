@@ -110,7 +110,7 @@ def tune_fusion(
     named = [f"weight_{part}" for part in variant.parts]
     first = [dict(zip(named, map(float, row), strict=True)) for row in (np.ones(len(named)), *np.eye(len(named)))]
     space = {**dict.fromkeys(named, Range(low=0.0, high=1.0)), **variant.search}
-    rule = {key: value for key, value in variant.params.items() if key in ("rule", "smoothing")}
+    rule = {key: value for key, value in variant.params.items() if key in ("rule", "smoothing", "sharpness")}
     depth = int(variant.params.get("depth", Fusion.depth))
     lists = [recommend(create(c["model"], **c["params"]).fit(bench.train), bench.queries, depth) for c in chosen]
     popular = recommend(bench.fallback, bench.queries, bench.k)

@@ -23,13 +23,14 @@ def fuse(
     *,
     rule: Rule = "reciprocal_rank",
     smoothing: float = 60.0,
+    sharpness: float = 1.0,
     k: int,
 ) -> Recommendations:
     """The k items with the highest sum over the lists of weight * what the rule gives a place of a list of n items.
 
     reciprocal_rank: 1 / (smoothing + rank), rank 1 the best (Cormack, Clarke & Buettcher, SIGIR 2009); scores: the
     score, brought to 0..1 within its list (CombSUM with min-max, Fox & Shaw 1994), which tells a clear favourite from a
-    narrow one; votes: (n + 1 - rank) / n (Borda 1781).
+    narrow one, to the power of `sharpness` (above 1: the more so); votes: (n + 1 - rank) / n (Borda 1781).
 
     The lists answer the same queries. A place without a score (padding, or filled by the fallback) was not ranked by
     its model and counts for nothing, so a list that is empty for a query has no say in it. Weights default to equal
@@ -43,12 +44,13 @@ def fuse(
             raise ValueError(f"the lists of {lists[0].model!r} and {other.model!r} answer different queries")
     check_choice("rule", rule, Rule)
     check_real("smoothing", smoothing, least=0)
+    check_real("sharpness", sharpness, least=0, above=True)
     weight = check_weights(weights, len(lists))
 
     # a list of weight 0 brings no items at all
     heard = [(w, part) for w, part in zip(weight, lists, strict=True) if w > 0]
     items = np.hstack([part.items for _, part in heard])
-    votes = np.hstack([w * _given(part, rule, smoothing) for w, part in heard])
+    votes = np.hstack([w * _given(part, rule, smoothing, sharpness) for w, part in heard])
     fused_items, fused = _sum_by_item(np.where(np.isnan(votes), -1, items), np.nan_to_num(votes))
     place, scores = top_k(fused, k)
     chosen = np.take_along_axis(fused_items, place.clip(min=0), axis=1)
@@ -57,7 +59,7 @@ def fuse(
     )
 
 
-def _given(part: Recommendations, rule: Rule, smoothing: float) -> NDArray[np.float64]:
+def _given(part: Recommendations, rule: Rule, smoothing: float, sharpness: float) -> NDArray[np.float64]:
     """(n, k) what the rule gives each place; NaN where the model did not rank."""
     ranked = (part.items >= 0) & ~np.isnan(part.scores)
     rank = np.arange(1, part.k + 1)
@@ -70,7 +72,7 @@ def _given(part: Recommendations, rule: Rule, smoothing: float) -> NDArray[np.fl
     least = np.min(scores, axis=1, keepdims=True, where=ranked, initial=np.inf)
     most = np.max(scores, axis=1, keepdims=True, where=ranked, initial=-np.inf)
     with np.errstate(invalid="ignore"):  # empty rows, and infinity less infinity
-        return np.where(ranked, np.where(most > least, (scores - least) / (most - least), 1.0), np.nan)
+        return np.where(ranked, np.where(most > least, ((scores - least) / (most - least)) ** sharpness, 1.0), np.nan)
 
 
 @dataclass
@@ -91,6 +93,7 @@ class Fusion(Recommender):
     rule: Rule = "reciprocal_rank"
     smoothing: float = 60.0
     depth: int = 100
+    sharpness: float = 1.0
 
     _models: list[Recommender] = field(default_factory=list, init=False, repr=False, compare=False)
 
@@ -98,6 +101,7 @@ class Fusion(Recommender):
         check_whole("depth", self.depth, 1)
         check_choice("rule", self.rule, Rule)
         check_real("smoothing", self.smoothing, least=0)
+        check_real("sharpness", self.sharpness, least=0, above=True)
         if not self.parts:
             raise ValueError("a fusion needs at least one part, got none")
         check_weights(self.weights, len(self.parts))
@@ -112,10 +116,11 @@ class Fusion(Recommender):
         rule: Rule = "reciprocal_rank",
         smoothing: float = 60.0,
         depth: int = 100,
+        sharpness: float = 1.0,
     ) -> Self:
         """The fusion of models that are already fitted; nothing is refitted or copied."""
         parts = [{"model": model.name, "params": model.params()} for model in models]
-        fusion = cls(parts, None if weights is None else list(weights), rule, smoothing, depth)
+        fusion = cls(parts, None if weights is None else list(weights), rule, smoothing, depth, sharpness)
         fusion._models = list(models)
         return fusion
 
@@ -126,7 +131,14 @@ class Fusion(Recommender):
     def score(self, queries: Queries) -> NDArray[np.float32]:
         """(n, n_items) sums of what the rule gives; NaN for what is seen or in no part's list."""
         lists = [recommend(model, queries, self.depth) for model in self._models]
-        fused = fuse(lists, self.weights, rule=self.rule, smoothing=self.smoothing, k=self.depth * len(lists))
+        fused = fuse(
+            lists,
+            self.weights,
+            rule=self.rule,
+            smoothing=self.smoothing,
+            sharpness=self.sharpness,
+            k=self.depth * len(lists),
+        )
         n_items = self._models[0].score(queries.block(0, 0)).shape[1]
         scores = np.full((len(queries), n_items), np.nan, np.float32)
         row, place = np.nonzero(fused.items >= 0)

@@ -57,6 +57,17 @@ def test_scores_are_brought_to_one_scale_within_each_list() -> None:
     np.testing.assert_allclose(fused.scores[0, :3], [2.0, 1.0, 0.9], rtol=1e-6)
 
 
+def test_sharpness_makes_a_clear_favourite_count_for_more() -> None:
+    one = ranked([3, 1, 2], scores=[[10.0, 9.0, 0.0]])
+    other = ranked([1, 3, 2], scores=[[4.0, 2.0, 0.0]])
+    fused = fuse([one, other], rule="scores", sharpness=2.0, k=3)
+    # 1: .9^2 + 1; 3: 1 + .5^2
+    assert fused.items.tolist() == [[1, 3, 2]]
+    np.testing.assert_allclose(fused.scores[0], [1.81, 1.25, 0.0], rtol=1e-6)
+    with pytest.raises(ValueError, match="sharpness must be a finite number > 0, got 0"):
+        Fusion([{"model": "popularity"}], rule="scores", sharpness=0)
+
+
 def test_scores_that_are_all_the_same_count_in_full() -> None:
     fused = fuse([ranked([5], scores=[[-3.0]]), ranked([1, 2], scores=[[4.0, 4.0]])], rule="scores", k=3)
     assert (fused.items.tolist(), fused.scores.tolist()) == ([[1, 2, 5]], [[1.0, 1.0, 1.0]])
