@@ -52,6 +52,17 @@ class Candidates:
         votes = np.nan_to_num(1.0 / (SMOOTHING + self.ranks.astype(np.float64)))
         return np.asarray(votes.sum(axis=1), dtype=np.float32)
 
+    def block(self, start: int, stop: int) -> "Candidates":
+        """The candidates of the queries start:stop, as those of queries of their own."""
+        first, last = int(self.indptr[start]), int(self.indptr[stop])
+        return Candidates(
+            origins=self.origins,
+            indptr=self.indptr[start : stop + 1] - first,
+            items=self.items[first:last],
+            ranks=self.ranks[first:last],
+            scores=self.scores[first:last],
+        )
+
     def where(self, keep: NDArray[np.bool_]) -> "Candidates":
         """The candidates for which `keep` (c,) is true; the queries stay."""
         indptr = np.append(0, np.cumsum(keep))[self.indptr]

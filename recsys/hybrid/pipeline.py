@@ -25,6 +25,8 @@ from recsys.rerank.base import Reranker
 
 SAMPLE = 300
 """Users of the data set, at most, for whom every source must name something, all in all."""
+AT_ONCE = 2**15
+"""Candidates that are described at once, about: their features are read by the trees before they leave the cache."""
 SECOND = np.timedelta64(1, "s")
 
 
@@ -293,8 +295,18 @@ class Pipeline(Recommender):
             candidates = self.named(queries)
             return candidates, self.described(queries, candidates)
 
-        candidates, rows = described() if self._looks is None else self._looks.of(queries, described)
-        return candidates, self._ranker.score(rows)
+        if self._looks is not None:
+            candidates, rows = self._looks.of(queries, described)
+            return candidates, self._ranker.score(rows)
+        candidates = self.named(queries)
+        scores = np.empty(len(candidates.items), np.float32)
+        step = max(1, len(queries) * AT_ONCE // max(1, len(scores)))
+        for start in range(0, len(queries), step):
+            stop = min(start + step, len(queries))
+            part = slice(candidates.indptr[start], candidates.indptr[stop])
+            rows = self.described(queries.block(start, stop), candidates.block(start, stop))
+            scores[part] = self._ranker.score(rows)
+        return candidates, scores
 
     def _lists(self, queries: Queries) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
         """(n, most candidates of a query) items and scores, best first, -1 and NaN at the end."""

@@ -38,6 +38,17 @@ def test_ranks_are_the_places_in_the_lists_and_nan_elsewhere(gathered: tuple[Can
                 assert rank == where[0] + 1
 
 
+def test_a_block_is_what_its_queries_alone_have(gathered: tuple[Candidates, list[np.ndarray]]) -> None:
+    found, _ = gathered
+    part = found.block(3, 7)
+    assert len(part) == 4
+    assert part.query.tolist() == [query - 3 for query in found.query.tolist() if 3 <= query < 7]
+    kept = (found.query >= 3) & (found.query < 7)
+    for name in ("items", "ranks", "scores", "fused"):
+        np.testing.assert_array_equal(getattr(part, name), getattr(found, name)[kept])
+    assert len(found.block(10, 10).items) == 0
+
+
 def test_a_silent_source_has_no_say(gathered: tuple[Candidates, list[np.ndarray]]) -> None:
     found, _ = gathered  # the last query is anonymous: only popularity has an answer
     own = slice(found.indptr[9], found.indptr[10])

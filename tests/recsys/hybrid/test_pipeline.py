@@ -67,6 +67,18 @@ def test_scores_are_those_of_the_trees_for_named_items_and_nan_elsewhere(plain: 
     assert np.isnan(scores).all()
 
 
+def test_how_many_are_described_at_once_changes_nothing(
+    plain: Pipeline, cut: Split, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queries = ask(cut.train, np.arange(-1, 60))
+    expected = recommend(plain, queries, 10)
+    for at_once in (1, 200, 10**9):
+        monkeypatch.setattr("recsys.hybrid.pipeline.AT_ONCE", at_once)
+        found = recommend(plain, queries, 10)
+        np.testing.assert_array_equal(found.items, expected.items)
+        np.testing.assert_array_equal(found.scores, expected.scores)
+
+
 def test_nothing_seen_is_named(plain: Pipeline, cut: Split) -> None:
     queries = ask(cut.train, np.arange(50))
     seen = set(zip(queries.users[np.repeat(np.arange(50), np.diff(queries.indptr))], queries.items, strict=True))
