@@ -76,6 +76,10 @@ class Assigner:
         table = self._tables.get(experiment) or self._unknown(experiment)
         if not isinstance(unit, str) or not unit or unit[-1] == "\0":
             _refuse(unit)
+        if table.plain and at.tzinfo is not None:  # nothing but the hash decides: the common case
+            bucket = bucket_after(table.state, unit)
+            variant = table.name_of[bucket]
+            return _assignment(unit, experiment, variant, bucket, "traffic" if variant is None else "split")
         if unit in table.overrides:
             return _assignment(unit, experiment, table.overrides[unit], NO_BUCKET, "override")
         if not table.active(at):
@@ -147,6 +151,10 @@ class _Table:
         self.audience = Audience(experiment.audience) if experiment.audience else None
         # what is over is over for testers, too: to stop is to switch off
         self.overrides = dict(experiment.overrides) if experiment.status in ("draft", "running") else {}
+
+        self.plain = (
+            self.always and not (self.overrides or self.audience) and self.layer_state is self.held_state is None
+        )
 
     def active(self, at: datetime) -> bool:
         if at.tzinfo is None:
@@ -224,16 +232,26 @@ def _all_outside(table: _Table, texts: NDArray[np.str_], reason: int) -> Assignm
     )
 
 
+class _Open:
+    """An Assignment that may still be written to."""
+
+    unit: str
+    experiment: str
+    variant: str | None
+    bucket: int
+    reason: Reason
+
+
 def _assignment(unit: str, experiment: str, variant: str | None, bucket: int, reason: Reason) -> Assignment:
-    # a frozen dataclass sets its fields one by one, 0.9 µs; straight into its dictionary they take a third of that
-    made = object.__new__(Assignment)
-    fields = made.__dict__
-    fields["unit"] = unit
-    fields["experiment"] = experiment
-    fields["variant"] = variant
-    fields["bucket"] = bucket
-    fields["reason"] = reason
-    return made
+    # a frozen dataclass sets its fields one by one, 0.9 µs; an open object that then becomes one takes a fifth of that
+    made = _Open()
+    made.unit = unit
+    made.experiment = experiment
+    made.variant = variant
+    made.bucket = bucket
+    made.reason = reason
+    made.__class__ = Assignment  # type: ignore[assignment]
+    return made  # type: ignore[return-value]
 
 
 def _refuse(unit: object) -> NoReturn:
