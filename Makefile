@@ -7,7 +7,7 @@ EXTRAS := train,serve,dashboard,dev
 CORES  := $(shell nproc 2>/dev/null || echo 2)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench chaos serve dashboard mlflow clean
+.PHONY: help setup demo test lint bench same chaos serve dashboard mlflow clean
 
 help: ## this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -31,6 +31,10 @@ lint: $(READY) ## style and types
 
 bench: $(READY) ## speed against a floor or a peer measured in the same run
 	$(BIN)/python -m pytest tests/benchmarks --override-ini addopts= --import-mode=importlib -q --timeout=1800
+
+HTTP ?= 40000
+same: $(READY) ## one unit, one answer: 1,000,000 units in arrays, processes, simulator, HTTP and OFREP (HTTP=1000000)
+	SAME_HTTP=$(HTTP) $(BIN)/python -m pytest tests/benchmarks/test_bench_same.py --override-ini addopts= --import-mode=importlib -q -s --timeout=7200
 
 RUNS ?= 100
 chaos: $(READY) ## kill -9 the service and PostgreSQL under load (RUNS=100): nothing acknowledged is lost
