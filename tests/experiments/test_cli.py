@@ -175,7 +175,8 @@ def test_a_simulation_without_an_experiment_says_what_is_missing(bakeoff: Bakeof
 def test_a_configuration_is_printed_with_every_default(bakeoff: Bakeoff, path: Path) -> None:
     said = bakeoff("config", "check", path, "--set", "tuning.trials=9")
     assert said.code == 0
-    assert yaml.safe_load(said.out)["tuning"] == {"trials": 9, "batch": 3, "workers": 1, "pruning": True}
+    expected = {"trials": 9, "batch": 3, "workers": 1, "pruning": True, "objectives": [], "within": None}
+    assert yaml.safe_load(said.out)["tuning"] == expected
     assert bakeoff("config", "check", path, "--json").values == yaml.safe_load(bakeoff("config", "check", path).out)
 
 
@@ -274,6 +275,17 @@ def test_the_leaderboard_is_strict_json(bakeoff: Bakeoff, line: Line) -> None:
     board = bakeoff("leaderboard", "tiny", "--home", line[0].root, "--json").values
     assert [row["variant"] for row in board["standings"]] == [row.variant for row in line[1].board.standings]
     assert board["standings"][0]["cells"]["coverage_10"]["low"] == "NaN"
+    parts = {part["name"]: part for part in board["standings"][0]["slices"]}
+    assert {"cold", "few", "light", "heavy", "new items", "rare items"} == set(parts)
+    assert all((part["mean"] == "NaN") == (part["n"] == 0) for part in parts.values())
+    assert all(part["reason"] for part in parts.values() if part["n"] < 2)
+
+
+def test_the_leaderboard_shows_the_slices_and_why_one_is_empty(bakeoff: Bakeoff, line: Line) -> None:
+    said = bakeoff("leaderboard", "tiny", "--home", line[0].root).out
+    assert "ndcg_10 by slice" in said
+    for part in line[1].board.best.slices:
+        assert (part.reason in said) if part.n == 0 else (part.name in said)
 
 
 def test_two_variants_are_compared_user_by_user(bakeoff: Bakeoff, line: Line) -> None:
