@@ -17,7 +17,8 @@ if TYPE_CHECKING:  # its module imports MLflow, which takes seconds
 
 SLICES = {
     "cold": "Cold: nothing known",
-    "light": "Light: up to 10 interactions",
+    "few": "Few: up to 3 interactions",
+    "light": "Light: 4 to 10 interactions",
     "heavy": "Heavy: more",
     "long tail": "Long tail: the quarter with the rarest taste",
     "new items": "New items: what nobody had touched before",

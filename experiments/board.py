@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from experiments.front import Front
+from recsys.scorecard import Part
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +35,8 @@ class Standing:
     """One variant's row. cells: metric name (`ndcg_10`) -> value; version: its number in the registry, if it has one.
 
     tied: it cannot be told apart from the best on the leading metric; rival: None for the best itself; front: what its
-    search of several objectives came to, on validation; note: what to know of its fit, "" when there is nothing.
+    search of several objectives came to, on validation; note: what to know of its fit, "" when there is nothing;
+    slices: the leading metric for users of whom little or much was known, and for new and rare items.
     """
 
     variant: str
@@ -50,6 +52,7 @@ class Standing:
     score_seconds: float
     front: Front | None = None
     note: str = ""
+    slices: tuple[Part, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

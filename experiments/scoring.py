@@ -26,7 +26,7 @@ from recsys.leaderboard import leaderboard
 from recsys.metrics.item_vectors import ItemVectors
 from recsys.metrics.judged import Truth
 from recsys.recommend import recommend
-from recsys.scorecard import Scorecard, summary
+from recsys.scorecard import Scorecard, by_slice, summary
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,6 +119,9 @@ def rank(
             score_seconds=entry.score_seconds,
             front=entry.tuned.front,
             note=entry.note,
+            slices=tuple(
+                by_slice(entry.card, settings.leading, level=settings.level, rng=np.random.default_rng(config.seed))
+            ),
         )
         standings.append(standing)
     return Leaderboard(

@@ -16,7 +16,7 @@ from abtest.simulation.calibration import FitReport
 from abtest.types import Decision, Readout
 from bakeoff.bootstrap import Paired
 from bakeoff.records import to_json
-from experiments import show_analysis, show_front
+from experiments import show_analysis, show_front, show_slices
 from experiments.board import Cell, Leaderboard, Standing
 from experiments.home import Home
 from experiments.journal import Event, Slots
@@ -61,6 +61,7 @@ def board(console: Console, board: Leaderboard, as_json: bool = False) -> None:
         style="dim",
         highlight=False,
     )
+    show_slices.slices(console, board)
     for row in board.standings:
         if row.note:
             console.print(f"{row.variant}: {row.note}", style="yellow", markup=False, highlight=False)

@@ -164,6 +164,7 @@ def _log_variant(
             metrics={
                 **{f"{name}_low": cell.low for name, cell in row.cells.items()},
                 **{f"{name}_high": cell.high for name, cell in row.cells.items()},
+                **_of_slices(row),
                 "validation": scored.tuned.value,
                 "fit_seconds": row.fit_seconds,
                 "score_seconds": row.score_seconds,
@@ -178,6 +179,15 @@ def _log_variant(
             run.text(importance.as_csv(weights), "features.csv")
             run.figure(importance.plot(weights), "plots/feature_importance.png")
     return replace(row, run_id=run.id)
+
+
+def _of_slices(row: Standing) -> dict[str, float]:
+    """The leading metric of each slice as MLflow groups it: `slices/cold/ndcg_10`, with ends and number of users."""
+    found: dict[str, float] = {}
+    for part in row.slices:
+        name = f"slices/{part.name.replace(' ', '_')}/{part.metric}"
+        found |= {name: part.mean, f"{name}_low": part.low, f"{name}_high": part.high, f"{name}_n": part.n}
+    return found
 
 
 def _package(model: Recommender, fallback: Recommender, dataset: Dataset) -> Package:

@@ -50,7 +50,7 @@ def evaluate(
     item_vectors: NDArray[np.floating] | None = None,
     report: Callable[[int, int], None] | None = None,
 ) -> Scorecard:
-    """The scorecard of a fitted model over the users with something new to find in `truth`.
+    """The scorecard of a fitted model over the users with something new to find in `truth`, new and rare items apart.
 
     seen: what the model was fitted on; its interactions are the histories and are not recommended again. metrics:
     names of METRICS and CATALOGUE_METRICS, None for all; only those are computed. item_vectors: (n_items, d) for
@@ -62,7 +62,13 @@ def evaluate(
     queries = Queries.of(seen.interactions, relevant.users)
     recommendations = recommend(model, queries, max(ks), fallback=fallback, report=report)
     scorecard = score_recommendations(
-        recommendations, relevant, seen=seen, ks=ks, metrics=metrics, item_vectors=item_vectors
+        recommendations,
+        relevant,
+        seen=seen,
+        ks=ks,
+        metrics=metrics,
+        item_vectors=item_vectors,
+        parts=cold_items(seen.interactions),
     )
     return replace(scorecard, n_without_truth=relevant.n_without)
 

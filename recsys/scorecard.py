@@ -149,17 +149,66 @@ def compare(
     return paired(a.values[metric][of_a], b.values[metric][of_b], level=level, resamples=resamples, rng=rng)
 
 
-def slices(scorecard: Scorecard, *, light: int = 10) -> dict[str, Scorecard]:
-    """The users by how much was known of them: cold (nothing), light (up to `light` interactions), heavy (more).
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """A metric over one slice. n: users with a value; reason: why mean or interval is NaN, "" where neither is."""
+
+    name: str
+    metric: str
+    mean: float
+    low: float
+    high: float
+    n: int
+    reason: str = ""
+
+
+EMPTY = {
+    "cold": "nobody who is judged is without a history",
+    "few": "nobody who is judged has so short a history",
+    "light": "nobody who is judged has a history of this length",
+    "heavy": "nobody who is judged has so long a history",
+    "new items": "nobody who is judged came to touch an item that was new",
+    "rare items": "nobody who is judged came to touch an item that few knew",
+}
+"""Why a slice has no value."""
+
+
+def slices(scorecard: Scorecard, *, few: int = 3, light: int = 10) -> dict[str, Scorecard]:
+    """The users by how much was known of them, in interactions: cold (none), few (up to `few`), light (up to `light`),
+    heavy (more).
 
     And, where the scorecard has parts of the items, one slice for each: all users, judged by these items alone.
     """
-    if light < 1:
-        raise ValueError(f"light must be >= 1, got {light}; users with no history are the slice 'cold'")
+    if not 1 <= few < light:
+        raise ValueError(
+            f"few must be >= 1 and light above it, got {few} and {light}; users with no history are the slice 'cold'"
+        )
     n = scorecard.n_seen
-    parts = {"cold": n == 0, "light": (n > 0) & (n <= light), "heavy": n > light}
+    parts = {"cold": n == 0, "few": (n > 0) & (n <= few), "light": (n > few) & (n <= light), "heavy": n > light}
     of_users = {name: scorecard.where(keep) for name, keep in parts.items()}
     return of_users | {
         part: replace(scorecard, values=values, catalogue={}, of_items={})
         for part, values in scorecard.of_items.items()
     }
+
+
+def by_slice(
+    scorecard: Scorecard,
+    metric: str,
+    *,
+    level: float = 0.95,
+    resamples: int = RESAMPLES,
+    rng: np.random.Generator,
+) -> list[Part]:
+    """A per-user metric in each of the slices; a slice of items has it only if it is an accuracy."""
+    check_name(scorecard.values, metric, "per-user metric")
+    found = []
+    for name, card in slices(scorecard).items():
+        if metric not in card.values:
+            continue
+        (one,) = mean_intervals(card.values[metric][:, None], level=level, resamples=resamples, rng=rng)
+        reason = EMPTY.get(name, "nobody in it has a value") if one.n == 0 else ""
+        if one.n == 1:
+            reason = "one user alone has no interval"
+        found.append(Part(name=name, metric=metric, mean=one.mean, low=one.low, high=one.high, n=one.n, reason=reason))
+    return found

@@ -90,6 +90,10 @@ def test_a_variant_has_its_parameters_and_its_metrics_at_every_k(line: Line, run
         for name in ("ndcg_5", "ndcg_10", "recall_5", "coverage_10", "novelty_10"):
             assert run.data.metrics[name] == pytest.approx(row.cells[name].mean)
         assert run.data.metrics["ndcg_10_low"] <= run.data.metrics["ndcg_10"] <= run.data.metrics["ndcg_10_high"]
+        for part in row.slices:
+            of_part = f"slices/{part.name.replace(' ', '_')}/ndcg_10"
+            assert run.data.metrics[f"{of_part}_n"] == part.n
+            assert run.data.metrics.get(of_part) == (pytest.approx(part.mean) if part.n else None)
         assert "coverage_10_low" not in run.data.metrics  # it has no interval
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from recsys.scorecard import Scorecard, compare, slices, summary
+from recsys.scorecard import Scorecard, by_slice, compare, slices, summary
 
 
 def card(model: str, values: Any, **other: Any) -> Scorecard:
@@ -73,11 +73,25 @@ def test_comparing_needs_users_in_common(rng: np.random.Generator) -> None:
 
 def test_slices_part_the_users_by_history() -> None:
     parts = slices(card("a", np.arange(30)), light=10)
-    assert {name: part.n_users for name, part in parts.items()} == {"cold": 1, "light": 10, "heavy": 19}
+    assert {name: part.n_users for name, part in parts.items()} == {"cold": 1, "few": 3, "light": 7, "heavy": 19}
     assert parts["heavy"].values["ndcg_10"].tolist() == list(range(11, 30))
-    assert parts["light"].n_fallback == 1
-    with pytest.raises(ValueError, match="light must be >= 1, got 0"):
+    assert sum(part.n_fallback for part in parts.values()) == card("a", np.arange(30)).n_fallback
+    with pytest.raises(ValueError, match="few must be >= 1 and light above it, got 3 and 0"):
         slices(card("a", [1.0]), light=0)
+
+
+def test_a_metric_by_slice_has_number_interval_or_the_reason(rng: np.random.Generator) -> None:
+    scorecard = card("a", np.arange(30), of_items={"new items": {"ndcg_10": np.full(30, nan)}})
+    found = {part.name: part for part in by_slice(scorecard, "ndcg_10", rng=rng)}
+    assert {name: part.n for name, part in found.items()} == {
+        "cold": 1, "few": 3, "light": 7, "heavy": 19, "new items": 0,
+    }  # fmt: skip
+    assert found["few"].mean == 2.0
+    assert found["few"].low < 2.0 < found["few"].high
+    assert found["few"].reason == ""
+    assert (found["cold"].mean, found["cold"].reason) == (0.0, "one user alone has no interval")
+    assert np.isnan(found["new items"].mean)
+    assert found["new items"].reason == "nobody who is judged came to touch an item that was new"
 
 
 def test_parts_of_the_items_are_slices_too() -> None:
