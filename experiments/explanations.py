@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from experiments.package import Package
-from recsys.data.dataset import Dataset
+from experiments.reasons import as_dataset
 from recsys.data.queries import Queries
 from recsys.hybrid.explain import Explainer, Reason
 from recsys.hybrid.insight import Insight, insights
@@ -67,17 +67,6 @@ def explained_slates(
             )
         )
     return found
-
-
-def as_dataset(package: Package) -> Dataset:
-    """The histories of a package as a data set; of the items, titles are all it knows."""
-    return Dataset(
-        name="histories",
-        interactions=package.histories,
-        users=package.users,
-        items=package.items,
-        item_features={"title": package.titles},
-    )
 
 
 def _insights(package: Package, query: Queries, items: list[int]) -> list[Insight]:

@@ -10,7 +10,6 @@ from abtest.service.ports import Slate, Why
 from abtest.service.problems import Problem, unavailable
 from abtest.types import Experiment, Exposure, Outcome, Variant
 from experiments.online.state import Online, Seen, touches
-from experiments.reasons import reasons
 from experiments.slots import Current, Served, Slots
 from recsys.data.recommendations import Recommendations
 
@@ -101,8 +100,8 @@ class Serving:
         """A sentence for each item; empty ones when finding them takes too long."""
         served = self.slots.current.served.get(slate.version or 0)
         if served is not None:
-            loop = asyncio.get_running_loop()
-            found = loop.run_in_executor(None, reasons, served.package, unit, slate.items)
+            live = await self.live.history(unit)
+            found = asyncio.get_running_loop().run_in_executor(None, served.why, unit, slate.items, live)
             try:
                 return await asyncio.wait_for(found, self.patience.reasons)
             except Exception:  # a sentence is no reason to lose the slate

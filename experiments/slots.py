@@ -15,6 +15,7 @@ from abtest.service.telemetry import say
 from experiments.live import Asked, TrendingFirst
 from experiments.online.state import Seen
 from experiments.package import Package
+from experiments.reasons import explainer_of, reasons
 from experiments.shelf import Aliases, Shelf
 from recsys.data.queries import Queries
 from recsys.data.recommendations import Recommendations
@@ -71,6 +72,8 @@ class Served:
 
     def __post_init__(self) -> None:
         self._asked = Asked(self.package)
+        if len(self.package.histories):
+            explainer_of(self.package)
         self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix=f"v{self.version}")
         self._lock, self._in_flight = threading.Lock(), 0
         nobody = Queries.of(self.package.histories, np.array([-1]))
@@ -83,6 +86,10 @@ class Served:
     def answer(self, unit: str, k: int, live: tuple[Seen, ...]) -> Recommendations:
         """The model's list for one unit, its empty places filled by what trends and by the package's fallback."""
         return recommend(self.package.model, self._asked.query(unit, live), k, fallback=self._fallback)
+
+    def why(self, unit: str, items: Sequence[str], live: tuple[Seen, ...]) -> tuple[str, ...]:
+        """A sentence for each item, by what the unit did until now."""
+        return reasons(self.package, unit, items, query=self._asked.query(unit, live))
 
     def popularity(self, unit: str, k: int, live: tuple[Seen, ...]) -> NDArray[np.int32]:
         """What trends, then the most popular items, without what the unit has seen: no model is asked."""

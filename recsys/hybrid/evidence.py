@@ -18,13 +18,14 @@ class Evidence:
     """Counts of distinct users, up to the last interaction of a data set.
 
     recent: (n_items,) in the last days; usual: (n_items,) the mean over the stretches of as many days before, NaN when
-    the log holds no whole one; age_days: (n_items,) since the item was first touched, NaN where
+    the log holds no whole one; total: (n_items,) ever; age_days: (n_items,) since the item was first touched, NaN where
     nobody did; places: the values of the user feature by which `near` counts; near: (n_places, n_items) of the recent
     ones, those of each place; place_of: (n_users,) which place a user belongs to, -1 for none.
     """
 
     recent: NDArray[np.int64]
     usual: NDArray[np.float64]
+    total: NDArray[np.int64]
     age_days: NDArray[np.float64]
     places: tuple[str, ...]
     near: NDArray[np.int64]
@@ -55,6 +56,7 @@ def evidence(dataset: Dataset, *, days: float, near: str | None) -> Evidence:
     return Evidence(
         recent=recent.item_users,
         usual=_usual(rows, stretch),
+        total=rows.item_users,
         age_days=age,
         places=places,
         near=counts,

@@ -52,7 +52,8 @@ class Explainer:
     least `least` of what lifts the item above the usual score; `new`, first touched in the last `new_days` or not at
     all yet, with the label that the user liked before, if there is one; `trending`, touched by far more people in the
     last `days` than usual; `near` and `popular`, among the most touched `top` of the catalogue in the last `days`,
-    among people of the same place, or all; `none`.
+    among people of the same place, or all; `none`: the history as a whole, where the score depends on it, else how many
+    people ever touched it.
 
     verb: what users do with items, as in "because you {verb} X". labels: item features whose labels may be named (None:
     brand and the usual ones there are); near: a user feature that says where somebody is, or a query's context of the
@@ -98,10 +99,14 @@ class Explainer:
         self._known()
         queries, explained = recommendations.queries, []
         for i, row in enumerate(recommendations.items):
-            query, items = queries.block(i, i + 1), row[row >= 0]
-            influence = leave_one_out(model, query, items, latest=self.latest)
-            explained.append([self._reason(query, influence, items, place) for place in range(len(items))])
+            explained.append(self.why(model, queries.block(i, i + 1), row[row >= 0]))
         return explained
+
+    def why(self, model: Recommender, query: Queries, items: NDArray[np.integer]) -> list[Reason]:
+        """For one query a reason for each of these items, whoever chose them."""
+        self._known()
+        influence = leave_one_out(model, query, items, latest=self.latest)
+        return [self._reason(query, influence, items, place) for place in range(len(items))]
 
     def slate(self, query: Queries, reasons: Sequence[Reason]) -> str:
         """One explained list as text: what the user did last, then rank, title, reason and the numbers behind it."""
@@ -116,7 +121,7 @@ class Explainer:
             lines.append(line)
         return "\n".join(lines)
 
-    def _reason(self, query: Queries, influence: Influence, items: NDArray[np.int32], place: int) -> Reason:
+    def _reason(self, query: Queries, influence: Influence, items: NDArray[np.integer], place: int) -> Reason:
         item, score = int(items[place]), float(influence.scores[place])
         best = self._driver(influence, place)
         if best is not None:
@@ -130,7 +135,8 @@ class Explainer:
                 score_without=float(influence.without[best, place]),
                 evidence=float("nan"),
             )
-        kind, words, number = self._said_of(item, query)
+        reads = bool(np.isfinite(score) and (np.nan_to_num(influence.drops[:, place]) != 0).any())
+        kind, words, number = self._said_of(item, query, reads)
         nan = float("nan")
         return Reason(item=item, kind=kind, words=words, because=-1, score=score, score_without=nan, evidence=number)
 
@@ -143,7 +149,8 @@ class Explainer:
         lift = float(influence.scores[place]) - influence.usual
         return best if drops[best] > 0 and drops[best] >= self.least * lift else None
 
-    def _said_of(self, item: int, query: Queries) -> tuple[Kind, str, float]:
+    def _said_of(self, item: int, query: Queries, reads: bool) -> tuple[Kind, str, float]:
+        """What the log shows of the item; reads: whether its score depends on anything in the history."""
         known = self._known()
         age, recent, usual = known.age_days[item], int(known.recent[item]), float(known.usual[item])
         if not age > self.new_days:
@@ -157,7 +164,10 @@ class Explainer:
             return "near", f"popular in {known.places[where]}: {count} people in {self.days:g} days", float(count)
         if self._is_top(known.recent, item):
             return "popular", f"popular: {recent} people in {self.days:g} days", float(recent)
-        return "none", "chosen by many small things, none of which stands out", float("nan")
+        if reads:
+            return "none", f"fits what you {self.verb} as a whole, no single item stands out", float("nan")
+        ever = int(known.total[item])
+        return "none", f"{ever:,} {'person' if ever == 1 else 'people'} {self.verb} it in all", float(ever)
 
     def _place(self, query: Queries) -> int:
         known, user = self._known(), int(query.users[0])

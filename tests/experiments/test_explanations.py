@@ -8,10 +8,11 @@ import pytest
 
 from experiments import cli
 from experiments.config import BakeoffConfig
-from experiments.explanations import as_dataset, explained_slates
+from experiments.explanations import explained_slates
 from experiments.home import Home
 from experiments.loop import Outcome
 from experiments.package import Package
+from experiments.reasons import as_dataset
 from experiments.registry import Registry
 from recsys.data.queries import Queries
 

@@ -1,13 +1,16 @@
-"""What speaks for an item, counted by hand in the log of six users."""
+"""What speaks for an item, in a log of twelve users."""
 
 import numpy as np
 import pytest
 
 from experiments.package import Package
-from experiments.reasons import history_of, is_personal, reasons
+from experiments.reasons import as_dataset, explainer_of, history_of, reasons
 from recsys.data.dataset import Dataset
 from recsys.data.interactions import Interactions
+from recsys.data.queries import Queries
 from recsys.data.vocabulary import Vocabulary
+from recsys.hybrid.explain import Explainer
+from recsys.hybrid.influence import shortened
 from recsys.models.base import create
 from recsys.models.popularity import Popularity
 
@@ -39,27 +42,60 @@ def package(model: str) -> Package:
     )
 
 
-def test_item_is_told_by_the_one_of_the_history_that_its_users_had() -> None:
-    (why,) = reasons(package("item_knn"), "u1", ["stove"])
-    assert why == "100% of its users also touched Tent"
+def test_the_item_of_the_history_that_drives_the_score_is_named() -> None:
+    made = package("item_knn")
+    (why,) = reasons(made, "u1", ["stove"])
+    assert why == "because you touched Tent"
+    query = Queries.of(made.histories, made.users.numbers(["u1"]))
+    stove, tent, hit = made.items.numbers(["stove", "tent", "hit"])
+    whole = made.model.score(query)[0, stove]
+    without_tent, without_hit = made.model.score(shortened(query, np.array([tent, hit])))[:, stove]
+    assert np.nan_to_num(without_tent) < whole
+    assert np.nan_to_num(without_tent) <= np.nan_to_num(without_hit)
 
 
-def test_item_that_nothing_links_to_the_history_is_told_by_its_popularity() -> None:
-    (why,) = reasons(package("item_knn"), "u1", ["sock"])
-    assert why == "Touched by 1 user: place 5 of 5"
+def test_item_that_nothing_links_to_the_history_is_told_by_the_log() -> None:
+    (why,) = reasons(package("item_knn"), "u2", ["lamp"])
+    assert "because" not in why
 
 
-def test_list_that_everybody_gets_is_told_by_popularity_alone() -> None:
+def test_a_model_that_does_not_read_the_history_names_none_of_it() -> None:
+    told = reasons(package("popularity"), "u1", ["stove", "lamp", "sock"])
+    assert not any("because" in why or "as a whole" in why for why in told)
+
+
+def test_an_item_that_the_log_says_little_of_is_told_by_how_many_touched_it() -> None:
     made = package("popularity")
-    assert not is_personal(made, "u1", 2)
-    assert reasons(made, "u1", ["stove"]) == ("Touched by 3 users: place 4 of 5",)
+    late = Explainer(verb="touched", days=1e-4, new_days=0).fit(as_dataset(made))
+    nobody = Queries.of(made.histories, np.array([-1]))
+    words = [reason.words for reason in late.why(made.model, nobody, made.items.numbers(["hit", "sock"]))]
+    assert words == ["11 people touched it in all", "1 person touched it in all"]
+
+
+def test_what_a_unit_did_a_second_ago_is_named() -> None:
+    made = package("item_knn")
+    stove = made.items.numbers(["stove"])
+    query = Queries(
+        users=np.array([-1], np.int32),
+        indptr=np.array([0, 1]),
+        items=stove,
+        weights=np.ones(1, np.float32),
+        times=np.array(["2025-02-01"], "datetime64[s]"),
+    )
+    assert reasons(made, "nobody", ["tent"], query=query) == ("because you touched Stove",)
 
 
 @pytest.mark.parametrize("unit", ["nobody", ""])
 def test_unknown_user_has_no_history_to_tell_from(unit: str) -> None:
     made = package("item_knn")
     assert len(history_of(made, unit)) == 0
-    assert reasons(made, unit, ["hit"]) == ("Touched by 11 users: place 1 of 5",)
+    (why,) = reasons(made, unit, ["hit"])
+    assert "because" not in why
+
+
+def test_a_package_is_counted_through_once() -> None:
+    made = package("item_knn")
+    assert explainer_of(made) is explainer_of(made)
 
 
 def test_item_the_model_never_saw_is_said_to_be_unknown() -> None:
