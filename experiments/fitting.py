@@ -10,6 +10,7 @@ from experiments.home import Home
 from recsys.data.dataset import Dataset
 from recsys.hybrid.pipeline import Pipeline
 from recsys.models.base import Recommender, create
+from recsys.models.indexed import Indexed
 
 
 class Fits:
@@ -35,8 +36,17 @@ class Fits:
 
 
 def note_of(model: Recommender) -> str:
-    """What whoever reads the numbers of a fitted model should know: a pipeline that has no ranker though it was asked
-    for one says why."""
+    """What whoever reads the numbers of a fitted model should know: why a pipeline has no ranker though it was asked
+    for one, and how much the approximate indexes in it find."""
+    told = [part.index_note for part in indexed(model).values()]
     if isinstance(model, Pipeline) and model.unranked:
-        return f"its ranker learnt nothing, so the reciprocal ranks of its sources decide: {model.unranked}"
-    return ""
+        told.append(f"its ranker learnt nothing, so the reciprocal ranks of its sources decide: {model.unranked}")
+    return ". ".join(note for note in told if note)
+
+
+def indexed(model: Recommender, name: str = "") -> dict[str, Indexed]:
+    """The models with an index, of a fitted one and all that it is made of, by their place in it."""
+    found = {name or model.name: model} if isinstance(model, Indexed) and model.searches else {}
+    for part, member in model.members.items():
+        found |= indexed(member, f"{name}.{part}" if name else part)
+    return found

@@ -16,7 +16,7 @@ from experiments import importance, plots
 from experiments.bench import Bench, workers
 from experiments.board import Leaderboard, Standing
 from experiments.config import CHAMPION, BakeoffConfig
-from experiments.fitting import Fits, note_of
+from experiments.fitting import Fits, indexed, note_of
 from experiments.front import Front
 from experiments.home import Home
 from experiments.journal import Event
@@ -165,6 +165,7 @@ def _log_variant(
                 **{f"{name}_low": cell.low for name, cell in row.cells.items()},
                 **{f"{name}_high": cell.high for name, cell in row.cells.items()},
                 **_of_slices(row),
+                **{f"index_recall/{name}": part.recall for name, part in indexed(package.model).items()},
                 "validation": scored.tuned.value,
                 "fit_seconds": row.fit_seconds,
                 "score_seconds": row.score_seconds,

@@ -119,6 +119,11 @@ class Progressive(Recommender):
         """The states of the stages; names begin with the stage."""
         return {f"{s}.{name}": array for s, model in self._models.items() for name, array in model.state().items()}
 
+    @property
+    def members(self) -> Mapping[str, Recommender]:
+        """The stages."""
+        return self._models
+
     def restore(self, state: State) -> Self:
         """Take back what `state` gave; returns self."""
         models = self._create()

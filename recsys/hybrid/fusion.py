@@ -149,6 +149,11 @@ class Fusion(Recommender):
         """The states of the parts; names begin with the number of the part."""
         return {f"{i}.{name}": array for i, m in enumerate(self._models) for name, array in m.state().items()}
 
+    @property
+    def members(self) -> dict[str, Recommender]:
+        """The parts, by place and name."""
+        return {f"{i}.{model.name}": model for i, model in enumerate(self._models)}
+
     def restore(self, state: State) -> Self:
         """Take back what `state` gave; returns self."""
         states: list[State] = [{} for _ in self.parts]

@@ -120,6 +120,11 @@ class Pipeline(Recommender):
         """True: nothing is computed for items that no source names."""
         return True
 
+    @property
+    def members(self) -> dict[str, Recommender]:
+        """The sources, by origin."""
+        return dict(zip(self.origins, self._models, strict=False))
+
     def nearest(self, queries: Queries, m: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
         """(n, m) the best unseen items, best first, and their scores; -1 and NaN where there are no more."""
         items, scores = self._lists(queries)

@@ -26,6 +26,8 @@ class Index(ABC):
 
     name: ClassVar[str]
     """The index's name in INDEXES."""
+    cure: ClassVar[str] = ""
+    """What makes it find more, "" for one that finds all."""
 
     _recall: float | None = field(default=None, init=False, repr=False, compare=False)
     _size: tuple[int, int] = field(default=(0, 0), init=False, repr=False, compare=False)

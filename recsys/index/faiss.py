@@ -87,6 +87,7 @@ class HNSW(_Faiss):
     """
 
     name: ClassVar[str] = "hnsw"
+    cure: ClassVar[str] = "raise `width`, or `neighbours` and `build_width`; `exact` finds all"
 
     neighbours: int = 32
     build_width: int = 100
@@ -115,6 +116,7 @@ class IVFPQ(_Faiss):
     """
 
     name: ClassVar[str] = "ivfpq"
+    cure: ClassVar[str] = "raise `probes`, or `subspaces` as far as memory goes; `exact` finds all"
 
     lists: int | None = None
     probes: int = 16

@@ -83,6 +83,11 @@ class Recommender(ABC):
         """Whether `nearest` finds the best without scoring them all; `recommend` then asks it instead of `score`."""
         return False
 
+    @property
+    def members(self) -> "Mapping[str, Recommender]":
+        """The fitted models that this one is made of, by name; none for most."""
+        return {}
+
     def nearest(self, queries: Queries, m: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
         """(n, m) the best items of each query, seen ones too, and their scores; -1 and NaN where there are no more."""
         return top_k(self.score(queries), m)

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from recsys.data.dataset import Dataset
 from recsys.data.queries import Queries
-from recsys.index.base import Index, create
-from recsys.models.base import Recommender, State
+from recsys.index.base import AT, Index, create
+from recsys.models.base import Recommender, State, check_real
 
 _SAMPLE = 1_000
 """Users whose vectors the recall of an index is measured by, at most."""
@@ -21,11 +21,13 @@ class Indexed(Recommender):
     """A model with an index, when one is named; put it before the other base.
 
     index: a name in INDEXES, with its index_params, for catalogues too large to score: lists are then made of what it
-    finds. `recall` says how much that is. `_fit` ends with `_build_index`.
+    finds. `recall` says how much that is, measured when it is built; below `least_recall`, `index_note` says so and
+    how to mend it. `_fit` ends with `_build_index`.
     """
 
     index: str | None = None
     index_params: dict[str, Any] = field(default_factory=dict)
+    least_recall: float = 0.8
 
     _index: Index | None = field(default=None, init=False, repr=False, compare=False)
 
@@ -56,6 +58,16 @@ class Indexed(Recommender):
         self.state()
         return 1.0 if self._index is None else self._index.recall
 
+    @property
+    def index_note(self) -> str:
+        """What to know of an approximate index: its recall, the cure where that is too low, what did not fit; or ""."""
+        if self._index is None or not self._index.cure:
+            return ""
+        told = [f"index {self._index.name} of {self.name} finds {self.recall:.1%} of the {AT} exactly best"]
+        if self.recall < self.least_recall:
+            told.append(f"below least_recall {self.least_recall:.0%}: {self._index.cure}")
+        return "; ".join([*told, *([self._index.adapted] if self._index.adapted else [])])
+
     def state(self) -> State:
         """What was learnt; the arrays of the index have names that begin with `index.`."""
         index = {} if self._index is None else self._index.state()
@@ -73,6 +85,7 @@ class Indexed(Recommender):
 
     def _check_index(self) -> None:
         """Refuse an index or its parameters that do not exist."""
+        check_real("least_recall", self.least_recall, least=0, most=1)
         if self.index is not None:
             create(self.index, **self.index_params)
 

@@ -1,14 +1,16 @@
+import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from experiments.fitting import Fits
+from experiments.fitting import Fits, indexed, note_of
 from experiments.home import Home
 from recsys.data.queries import Queries
-from recsys.models.base import Recommender
-from tests.worlds import checkerboard
+from recsys.models.base import Recommender, create
+from tests.worlds import checkerboard, random_market
 
 PARAMS = {"factors": 4, "patience": 0, "epochs": 4}
 
@@ -58,3 +60,25 @@ def test_models_without_epochs_leave_no_checkpoint(tmp_path: Path) -> None:
     fits.fit("neighbours", "item_knn", {}, checkerboard()[0], notes.append)
     assert notes == ["neighbours"]
     assert not fits.folder.exists()
+
+
+def test_the_index_of_a_source_is_noted_with_its_recall(
+    rng: np.random.Generator, installed: Callable[[str], None]
+) -> None:
+    installed("faiss")
+    data = dataclasses.replace(random_market(rng, 30, 300, 600), item_features={"image": rng.normal(size=(300, 8))})
+    content = {
+        "model": "content",
+        "m": 20,
+        "params": {
+            "encoders": [{"encoder": "vectors", "params": {"columns": ["image"]}}],
+            "index": "hnsw",
+            "index_params": {"width": 1, "neighbours": 2, "build_width": 2},
+            "least_recall": 1.0,
+        },
+    }
+    made = create("pipeline", candidates=[content, {"model": "popularity", "m": 20}], ranker=None).fit(data)
+    (found,) = indexed(made).values()
+    assert note_of(made).startswith(f"index hnsw of content finds {found.recall:.1%}")
+    assert "below least_recall 100%: raise `width`" in note_of(made)
+    assert indexed(create("fusion", parts=[{"model": "popularity"}, {"model": "item_knn"}]).fit(data)) == {}

@@ -121,6 +121,33 @@ def test_an_approximate_index_is_measured_saved_and_loaded(
         Content(IMAGE).restore(model.state())
 
 
+def test_an_index_that_finds_little_says_so_and_what_to_do(
+    rng: np.random.Generator, tmp_path: Path, installed: Callable[[str], None]
+) -> None:
+    installed("faiss")
+    data = gallery(rng, n_items=1_500)
+
+    def made(**params: Any) -> Content:
+        return Content(IMAGE, index="ivfpq", **params).fit(data)
+
+    poor = made(index_params={"lists": 30, "probes": 1, "subspaces": 1})
+    assert poor.recall < 0.5
+    assert poor.index_note.startswith(f"index ivfpq of content finds {poor.recall:.1%} of the 10 exactly best")
+    assert "below least_recall 80%: raise `probes`" in poor.index_note
+    save(poor, tmp_path / "poor")
+    back = load(tmp_path / "poor")
+    assert isinstance(back, Content)
+    assert back.index_note == poor.index_note
+    lenient = made(index_params={"lists": 30, "probes": 1, "subspaces": 1}, least_recall=0.0)
+    assert "below" not in lenient.index_note
+    better = made(index_params={"lists": 30, "probes": 30, "subspaces": 8})
+    assert better.recall > poor.recall
+    assert Content(IMAGE, index="exact").fit(data).index_note == ""
+    assert Content(IMAGE).fit(data).index_note == ""
+    with pytest.raises(ValueError, match="least_recall must be"):
+        Content(IMAGE, least_recall=1.5)
+
+
 def test_history_and_banned_numbers_are_checked_with_an_index_too(rng: np.random.Generator) -> None:
     data = gallery(rng)
     model = Content(IMAGE, index="exact").fit(data)
