@@ -54,6 +54,9 @@ class Application(FastAPI):
         headers, hot = dict(scope["headers"]), self.hot
         request_id, status = request_id_of(headers, hot.new_id), 0
         scope["state"] = {**scope.get("state", {}), "request_id": request_id}
+        # every body is JSON here, whatever it is called: `curl -d` calls it a form
+        others = [(name, value) for name, value in scope["headers"] if name != b"content-type"]
+        scope["headers"] = [*others, (b"content-type", b"application/json")]
         started = hot.clock.ticks()
 
         async def told(message: Message) -> None:

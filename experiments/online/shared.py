@@ -14,6 +14,9 @@ from experiments.online.state import EPOCH, Decay, Online, Seen, micros, touches
 KEPT = 30 * 86_400
 """Seconds after a user's last event when the history is forgotten."""
 
+CONNECTIONS, CROWD = 64, 1.0
+"""Connections of one process, and seconds that a call waits for one of them: a crowd is no outage."""
+
 # history: a sorted set of [id, item, kind] by time in microseconds (exact in a double until the year 2255); a step of
 # the counts: a sorted set of items. One call per batch, so that a death in between leaves no event half counted.
 _ADD = """
@@ -41,18 +44,21 @@ class RedisOnline(Online):
     def __init__(
         self, url: str, *, prefix: str = "bakeoff:", timeout: float = 0.05, each: int = EACH, decay: Decay | None = None
     ) -> None:
-        from redis.asyncio import Redis
+        from redis.asyncio import BlockingConnectionPool, Redis
         from redis.asyncio.retry import Retry
         from redis.backoff import NoBackoff
 
         self._prefix, self._each, self._decay = prefix, each, decay or Decay()
-        self._redis: Any = Redis.from_url(
+        pool = BlockingConnectionPool.from_url(
             url,
+            max_connections=CONNECTIONS,
+            timeout=CROWD,
             decode_responses=True,
             socket_timeout=timeout,
             socket_connect_timeout=timeout,
             retry=Retry(NoBackoff(), 0),  # whoever asks has something to do meanwhile
         )
+        self._redis: Any = Redis.from_pool(pool)
         self._add = self._redis.register_script(_ADD)
 
     async def add(self, events: Sequence[Exposure | Outcome]) -> None:

@@ -141,6 +141,15 @@ def test_sums_add_up(place: Place, state: Online) -> None:
     assert place(state.sums("other")) == {}
 
 
+def test_a_crowd_is_no_outage(place: Place, state: Online) -> None:
+    place(state.add([click("a")]))
+
+    async def crowd() -> list[Any]:
+        return await asyncio.gather(*(state.history("u") for _ in range(500)))
+
+    assert {len(history) for history in place(crowd())} == {1}
+
+
 def test_processes_share_what_is_shared(server: RedisServer) -> None:
     loop = asyncio.new_event_loop()
     place = Place("redis", server.url, loop)

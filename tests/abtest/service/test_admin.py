@@ -1,5 +1,6 @@
 """Experiments over HTTP: who may do what, what is checked, and what is remembered."""
 
+import json
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any
@@ -139,6 +140,12 @@ def test_the_state_says_what_may_be_done(status: Any, action: Any, allowed: bool
         return
     with pytest.raises(NotAllowedError, match=f"is {status}"):
         changed(experiment, action, Wanted(traffic=0.5))
+
+
+def test_a_body_is_json_whatever_it_is_called() -> None:
+    with service([], tokens=TOKENS) as world:
+        headers = {**header("admin"), "content-type": "application/x-www-form-urlencoded"}  # as `curl -d` sends it
+        assert world.client.post("/v1/experiments", content=json.dumps(NEW), headers=headers).status_code == 201
 
 
 def test_traffic_never_shrinks_while_it_runs() -> None:
