@@ -176,9 +176,11 @@ def _log_variant(
             pq.write_table(scored.card.table(), path)
             run.file(path)
         _log_trials(tracker, run, config, scored.tuned)
-        if weights := importance.importance(package.model, package.histories, config.seed):
-            run.text(importance.as_csv(weights), "features.csv")
-            run.figure(importance.plot(weights), "plots/feature_importance.png")
+        if found := importance.importance(package.model, package.histories, config.seed):
+            run.text(importance.as_csv(found.features), "features.csv")
+            run.text(to_json(importance.Importance, found), "importance.json")
+            run.figure(importance.plot(found), "plots/feature_importance.png")
+            run.figure(importance.plot_groups(found), "plots/group_importance.png")
     return replace(row, run_id=run.id)
 
 

@@ -1,4 +1,4 @@
-"""The verb that asks a registered version for its reasons."""
+"""The verbs that ask why: a registered version for its reasons, a ranker for what it goes by."""
 
 from typing import Annotated
 
@@ -34,3 +34,35 @@ def explain(
         raise ValueError(f"{model!r} has no champion; name a --version, `bakeoff models registered {model}` shows them")
     slates = explained_slates(registry.load(model, chosen), user, k=k, verb=verb)
     show_explanations.explained(console, slates, as_json)
+
+
+@commands.command()
+def importance(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A bake-off's name.")],
+    variant: Annotated[str, typer.Argument(help="A pipeline among its variants.")] = "best",
+    top: Annotated[int, typer.Option(help="Features that are shown.", min=1)] = 20,
+    home: HomeFolder = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show what a pipeline's ranker goes by: groups and features, by gain, SHAP values and a random forest.
+
+    Example: `bakeoff importance hybrid pipeline`
+    """
+    from bakeoff.records import from_json, to_json
+    from experiments import show_importance, tracking
+    from experiments.importance import Importance
+
+    place = home_at(home)
+    board = tracking.leaderboard(place, name)
+    row = board.standing(board.resolve(variant))
+    if row.model != "pipeline" or row.note.startswith("its ranker learnt nothing"):
+        pipelines = ", ".join(one.variant for one in board.standings if one.model == "pipeline") or "none"
+        raise LookupError(
+            f"variant {row.variant!r} has no ranker; pipelines on the leaderboard of {name!r}: {pipelines}"
+        )
+    text = tracking.text_of_run(place, row.run_id, "importance.json")
+    found = from_json(Importance, text)
+    if as_json:
+        print(to_json(Importance, found))
+    else:
+        show_importance.importance(console, row.variant, found, top)

@@ -22,6 +22,8 @@ EPOCH = 10
 """Trees between two calls of who watches a fit."""
 MOST_GRADES = 31
 """LightGBM's limit for grades of relevance; more distinct weights are binned."""
+KEPT = 20_000
+"""Rows, about, of what was learnt from that a ranker keeps until it is saved."""
 
 
 class NothingToLearnError(ValueError):
@@ -46,6 +48,16 @@ class Judgements:
                 f"{len(self.worth)} judgements of {len(self.names)} features and {self.indptr[-1]} candidates do not "
                 f"match features of shape {self.features.shape}"
             )
+
+    def sample(self, n_rows: int, *, seed: int) -> "Judgements":
+        """Whole queries with a relevant candidate, drawn at random, of about so many rows; at least one."""
+        size = np.diff(self.indptr)
+        useful = np.flatnonzero(_counted(self.worth > 0, self.indptr) > 0)
+        order = np.random.default_rng(seed).permutation(useful)
+        drawn = np.sort(order[: max(1, int((np.cumsum(size[order]) <= n_rows).sum()))])
+        rows, sizes = self.rows(drawn)
+        indptr = np.append(0, np.cumsum(sizes)).astype(np.int64)
+        return Judgements(names=self.names, features=self.features[rows], worth=self.worth[rows], indptr=indptr)
 
     def rows(self, queries: NDArray[np.integer]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """(the rows of these queries, how many each has)."""
@@ -86,6 +98,8 @@ class Ranker:
     threads: int = 1
 
     _learnt: State | None = field(default=None, init=False, repr=False, compare=False)
+    taught: Judgements | None = field(default=None, init=False, repr=False, compare=False)
+    """Some of what the trees were grown on, for a second opinion; None once the ranker was saved and loaded."""
 
     def __post_init__(self) -> None:
         check_choice("objective of the ranker", self.objective, Objective)
@@ -131,6 +145,7 @@ class Ranker:
         best = booster.best_iteration if len(watching) else -1
         self._learnt = _learnt(booster.model_to_string(num_iteration=best), judged.names)
         self._forget()
+        self.taught = judged.sample(KEPT, seed=seed)
         if self.objective == "click" and self.calibration != "none":
             rows, _ = judged.rows(watching if len(watching) else learning)
             self._learnt["curve"] = self._curve(self._raw(judged.features[rows]), judged.worth[rows] > 0)
@@ -181,7 +196,7 @@ class Ranker:
             raise ValueError(f"the state of a ranker holds curve, features and trees, got {sorted(state)}")
         if state["trees"].ndim != 1 or state["features"].ndim != 1 or state["curve"].ndim != 2:
             raise ValueError("the trees and features of a ranker must be vectors, its curve must be (2, n)")
-        self._learnt = dict(state)
+        self._learnt, self.taught = dict(state), None
         self._forget()
         return self
 

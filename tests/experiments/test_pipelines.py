@@ -1,6 +1,7 @@
 """Pipelines through the line: YAML, search into their stations, training, MLflow."""
 
 import csv
+import json
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -12,7 +13,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from experiments import train
+from experiments import cli, train
 from experiments.bench import Bench
 from experiments.config import BakeoffConfig, load
 from experiments.home import Home
@@ -219,3 +220,25 @@ def test_what_the_ranker_goes_by_is_kept_with_the_run(trained: tuple[Home, Bakeo
     assert {row["feature"] for row in rows if float(row["shap"]) > 0} == used  # no tree, no contribution
     assert all(row["group"] in GROUPS and row["meaning"] for row in rows)
     assert (folder / "plots" / "feature_importance.png").stat().st_size > 10_000
+    assert (folder / "plots" / "group_importance.png").stat().st_size > 10_000
+
+
+def test_the_importances_are_printed_by_group_and_feature(
+    trained: tuple[Home, BakeoffConfig, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    home, config, _ = trained
+
+    def said(*arguments: str) -> str:
+        asked = ["importance", config.name, "v", "--home", str(home.root), *arguments]
+        cli.app(asked, standalone_mode=False)
+        return capsys.readouterr().out
+
+    assert "random forest" in said()
+    with pytest.raises(LookupError, match="'knn' has no ranker"):
+        cli.app(["importance", config.name, "knn", "--home", str(home.root)], standalone_mode=False)
+    found = json.loads(said("--json"))
+    assert sum(group["gain"] for group in found["groups"]) == pytest.approx(1)
+    assert {group["group"] for group in found["groups"]} == {row["group"] for row in found["features"]}
+    if not found["reason"]:
+        assert sum(row["forest"] for row in found["features"]) == pytest.approx(1)
+        assert 0.5 < found["auc"] <= 1
