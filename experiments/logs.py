@@ -4,8 +4,12 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from abtest.events import LOGS
 from abtest.events.log import EventLog
+from abtest.types import Experiment
 from bakeoff import durable
 from bakeoff.catalogue import lookup
 from experiments.home import Home
@@ -52,6 +56,14 @@ def configured(home: Home, path: Path | None) -> EventLog:
             f"`bakeoff serve` runs with"
         )
     return open_log(home, config)
+
+
+def counted(log: EventLog, experiment: Experiment) -> pa.Table:
+    """The exposures of an experiment without those of its testers, whoever logged them."""
+    shown = log.exposures(experiment.key)
+    if not experiment.overrides:
+        return shown
+    return shown.filter(pc.invert(pc.is_in(shown["unit"], value_set=pa.array(list(experiment.overrides), pa.string()))))
 
 
 def _note(home: Home) -> Path:

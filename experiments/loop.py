@@ -218,7 +218,7 @@ def read(definition: Definition, home: Home, as_of: datetime | None = None, serv
     key = definition.experiment.key
     # simulated traffic goes to the home's own log, wherever a service keeps its events
     with SQLiteLog(home.events) if definition.traffic else logs.configured(home, serving) as log:
-        exposures, outcomes = log.exposures(key), log.outcomes(key)
+        exposures, outcomes = logs.counted(log, definition.experiment), log.outcomes(key)
     # the sample ratio is checked against what all stages of the weights come to
     experiment = planned(definition.experiment)
     readout = analyse(experiment, definition.metrics, exposures, outcomes, as_of=as_of or now())

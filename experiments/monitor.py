@@ -17,6 +17,7 @@ from abtest.events.log import EventLog
 from abtest.types import Comparison, Readout
 from bakeoff import durable
 from bakeoff.records import from_json, to_json
+from experiments import logs
 from experiments.administration import StoredBook
 from experiments.home import Home
 from experiments.package import Package
@@ -88,7 +89,7 @@ def watch(
         definition = store.definition(key)
         if definition.model != model:
             continue
-        exposures = log.exposures(key)
+        exposures = logs.counted(log, definition.experiment)
         readout = analyse(planned(definition.experiment), definition.metrics, exposures, log.outcomes(key), as_of=now)
         store.save_readout(readout)
         alarms = [*of_guardrails(definition, readout, now), *of_validity(readout, now)]
