@@ -104,10 +104,22 @@ class Package:
             n_items=len(items),
         )
         return cls(
-            model=base.load(folder / "model"),
-            fallback=base.load(folder / "fallback"),
+            model=_loaded(folder / "model", histories),
+            fallback=_loaded(folder / "fallback", histories),
             users=users,
             items=items,
             histories=histories,
             titles=columns["titles"],
         )
+
+
+def _loaded(folder: Path, histories: Interactions) -> Recommender:
+    """The model, refused when it was fitted on another number of items than there are names for."""
+    model = base.load(folder)
+    n_items = model.score(Queries.of(histories, np.empty(0, np.int32))).shape[1]
+    if n_items != histories.n_items:
+        raise ValueError(
+            f"the model in {folder} scores {n_items} items, the vocabulary beside it names {histories.n_items}; "
+            "the folder is of two packages: take the whole of one"
+        )
+    return model

@@ -276,6 +276,18 @@ def test_weights_of_zero_are_no_likes(make: Callable[[], Recommender]) -> None:
             model.fit(data)
 
 
+def test_missing_features_are_no_infinite_and_no_lost_scores(make: Callable[[], Recommender], market: Dataset) -> None:
+    price, name = np.linspace(1, 9, N_ITEMS), np.array([f"thing {n % 4}" for n in range(N_ITEMS)], object)
+    price[::3], name[::4] = np.nan, None
+    empty = np.full(N_ITEMS, np.nan)
+    holed = dataclasses.replace(market, item_features={"price": price, "title": name, "weight": empty})
+    model = make().fit(holed)
+    scores = model.score(ask(holed, np.arange(N_USERS)))
+    assert not np.isinf(scores).any()
+    touched = np.unique(holed.interactions.user)
+    assert np.isfinite(scores[touched]).any(axis=1).all()
+
+
 @pytest.mark.parametrize("item", [-1, N_ITEMS])
 def test_history_of_another_vocabulary_is_refused(make: Callable[[], Recommender], market: Dataset, item: int) -> None:
     model = make().fit(market)

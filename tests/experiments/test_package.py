@@ -17,6 +17,8 @@ from experiments.tracking import address
 from recsys.data.dataset import Dataset
 from recsys.data.interactions import Interactions
 from recsys.data.sources.loaded import Loaded
+from recsys.data.vocabulary import Vocabulary
+from recsys.models import base
 from recsys.models.base import create
 from recsys.models.popularity import Popularity
 
@@ -192,3 +194,20 @@ def test_no_logged_model_is_a_pickle(served: tuple[Home, Outcome]) -> None:
 
 def test_mlflow_is_left_where_the_home_says(served: tuple[Home, Outcome]) -> None:
     assert mlflow.get_tracking_uri() == address(served[0])
+
+
+def test_a_model_of_another_vocabulary_is_refused_when_it_is_loaded(
+    package: Package, dataset: Dataset, tmp_path: Path
+) -> None:
+    package.save(tmp_path / "whole")
+    rows, most = dataset.interactions, len(dataset.items) - 1
+    few = replace(
+        dataset,
+        interactions=replace(rows.where(rows.item < most), n_items=most),
+        items=Vocabulary(dataset.items.ids[:most]),
+        item_features={name: values[:most] for name, values in dataset.item_features.items()},
+    )
+    other = replace(package, model=create("item_knn").fit(few))
+    base.save(other.model, tmp_path / "whole" / "model")
+    with pytest.raises(ValueError, match=f"scores {most} items, the vocabulary beside it names {most + 1}"):
+        Package.load(tmp_path / "whole")
