@@ -49,16 +49,16 @@ class Graph(Group):
         """Eleven features."""
         return {
             "graph_sum": "sum over the history of the cosines with the item (of their sets of users)",
-            "graph_mean": "that sum over the rows of the history",
-            "graph_recent": f"that sum with a row counting {FADE} for each row after it",
-            "graph_max": "the largest of those cosines",
+            "graph_mean": "mean over the history of the cosines with the item (of their sets of users)",
+            "graph_recent": f"sum of the cosines with the history, a row counting {FADE} for each row after it",
+            "graph_max": "largest cosine of the item with any of the history (of their sets of users)",
             "graph_last": "cosine of the item with the last one",
             "graph_linked": "share of the history that has a user in common with the item",
             "graph_paths": "log(1 + paths history, other user, item)",
             "graph_degree": "log(1 + sum of the item's cosines with its neighbours)",
             "next_last": "smoothed share of what came after the last item that is the item",
-            "next_recent": f"sum of those shares over the history, fading by {FADE} a row",
-            "next_max": "the largest of those shares over the history",
+            "next_recent": f"sum over the history of the shares of what came after that is the item, fading by {FADE}",
+            "next_max": "largest share of what came after any of the history that is the item",
         }
 
     def compute(self, rows: Rows) -> Floats:

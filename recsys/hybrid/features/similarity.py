@@ -42,7 +42,7 @@ class Similarity(Group):
             return {}
         return {
             f"{self.name}_all": f"cosine of the item with the whole history (by weight), in {self.about}",
-            f"{self.name}_recent": f"cosine with its end: a row counts {FADE} for each row after it",
+            f"{self.name}_recent": f"cosine with the history, a row counting {FADE} for each row after it",
             f"{self.name}_last": "cosine with the last item",
             f"{self.name}_max": f"largest cosine with any of the last {RECENT} items",
             f"{self.name}_mean": f"mean cosine with the last {RECENT} items",
