@@ -127,8 +127,7 @@ def test_a_million_users_and_three_metrics(users: pa.Table) -> None:
         assert comparison.effect.p_value == pytest.approx(peer[comparison.metric.name].pvalue, rel=1e-6)
     assert seconds["ours"] <= 1.25 * seconds["by_hand"]
     fastest_of_ours = min(seconds["ours"], seconds["ours_of_a_frame"])
-    # wanted: 1.3 times as fast; on two cores it is 1.1 to 1.4 times, from run to run
-    assert fastest_of_ours <= min(seconds["tea_duckdb"], seconds["tea_polars"])
+    assert 1.3 * fastest_of_ours <= min(seconds["tea_duckdb"], seconds["tea_polars"])
 
 
 @pytest.fixture(scope="module")
