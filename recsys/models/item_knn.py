@@ -7,9 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
+from recsys.compiled import compiled
 from recsys.data.dataset import Dataset
 from recsys.models.base import Family, Watch, check_choice, check_real, check_whole, training_likes
-from recsys.models.sparse import ItemToItem, nearest, rows_of, sums, with_data
+from recsys.models.sparse import ItemToItem, nearest, sums, with_data
 
 Similarity = Literal["cosine", "tfidf", "bm25"]
 Side = Literal["scored", "history"]
@@ -72,8 +73,9 @@ class ItemKNN(ItemToItem):
 
         def divide(rows: NDArray[np.int64], products: csr_matrix) -> None:
             if lengths is not None:
-                both = lengths[rows][rows_of(products)] * lengths[products.indices]
-                products.data /= (both + self.shrink).clip(min=_TINY)
+                compiled(_divide)(
+                    rows, products.indptr, products.indices, products.data, lengths, np.float32(self.shrink)
+                )
 
         matrix = nearest(items, items.T.tocsr(), self.neighbours, divide)
         if self.side == "scored":  # rows are the items of a history, columns the scored items
@@ -92,6 +94,20 @@ class ItemKNN(ItemToItem):
         if self.similarity == "bm25":
             return _bm25(likes, self.k1, self.b)
         return likes
+
+
+def _divide(
+    rows: NDArray[np.int64],
+    indptr: NDArray[np.int32],
+    columns: NDArray[np.int32],
+    products: NDArray[np.float32],
+    lengths: NDArray[np.float32],
+    shrink: np.float32,
+) -> None:
+    """From the products of a block to cosines, in place."""
+    for place in range(len(rows)):
+        for cell in range(indptr[place], indptr[place + 1]):
+            products[cell] /= max(lengths[rows[place]] * lengths[columns[cell]] + shrink, _TINY)
 
 
 def _tfidf(likes: csr_matrix) -> csr_matrix:

@@ -126,24 +126,27 @@ def _choose(
     k: int,
 ) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]:
     """(row, column, value) of the k largest positive entries of each row of a block; its columns come in any order."""
-    most = 0
+    most = widest = 0
     for place in range(len(rows)):
-        most += min(k, indptr[place + 1] - indptr[place])
+        size = indptr[place + 1] - indptr[place]
+        most += min(k, size)
+        widest = max(widest, size)
     found_rows, found_columns = np.empty(most, np.int64), np.empty(most, np.int32)
     found_values = np.empty(most, np.float32)
+    column, value = np.empty(widest, np.int32), np.empty(widest, np.float32)  # of one row, what may be chosen
     n = 0
     for place in range(len(rows)):
-        cells = slice(indptr[place], indptr[place + 1])
-        real = (values[cells] > 0) & (columns[cells] != own[place])  # false for NaN
-        column, value = columns[cells][real], values[cells][real]
-        if len(value) > k:
-            least = np.partition(value, len(value) - k)[len(value) - k]
-            tied = np.sort(column[value == least])
-            last = tied[k - np.sum(value > least) - 1]  # the tied column with the largest number that is still in
-            chosen = (value > least) | ((value == least) & (column <= last))
-            column, value = column[chosen], value[chosen]
-        found_rows[n : n + len(value)] = rows[place]
-        found_columns[n : n + len(value)] = column
-        found_values[n : n + len(value)] = value
-        n += len(value)
+        size = 0
+        for cell in range(indptr[place], indptr[place + 1]):
+            if values[cell] > 0 and columns[cell] != own[place]:  # false for NaN
+                column[size], value[size] = columns[cell], values[cell]
+                size += 1
+        least, last = np.float32(0), np.int32(0)  # the smallest value that is in, and of its columns the largest
+        if size > k:
+            least = np.partition(value[:size], size - k)[size - k]
+            last = np.sort(column[:size][value[:size] == least])[k - np.sum(value[:size] > least) - 1]
+        for cell in range(size):
+            if value[cell] > least or (value[cell] == least and column[cell] <= last):
+                found_rows[n], found_columns[n], found_values[n] = rows[place], column[cell], value[cell]
+                n += 1
     return found_rows[:n], found_columns[:n], found_values[:n]
