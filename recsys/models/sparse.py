@@ -81,8 +81,7 @@ def nearest(
     own = np.arange(left.shape[0]) if own is None else own
     choose = compiled(_choose)
     parts = [(np.empty(0, np.int64), np.empty(0, np.int32), np.empty(0, np.float32))]
-    for rows in _blocks(left, right):
-        block = left[rows] @ right
+    for rows, block in _products(left, right):
         if rescale is not None:
             rescale(rows, block)
         parts.append(choose(rows, own[rows].astype(np.int64), block.indptr, block.indices, block.data, k))
@@ -105,16 +104,65 @@ def rows_of(matrix: csr_matrix) -> NDArray[np.int64]:
     return np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
 
 
-def _blocks(left: csr_matrix, right: csr_matrix) -> Iterator[NDArray[np.int64]]:
-    """All rows, those with the most possible products first, in blocks that hold at most _BLOCK_CELLS of them."""
+def _products(left: csr_matrix, right: csr_matrix) -> Iterator[tuple[NDArray[np.int64], csr_matrix]]:
+    """left @ right in blocks of rows, with their numbers, those with the most possible products first.
+
+    A block holds at most _BLOCK_CELLS of them, and is written over by the next: memory that is asked for again and
+    again costs as much as the products.
+    """
     reached = left.astype(bool).astype(np.int64) @ np.diff(right.indptr)
     most = reached.clip(1, right.shape[1])
     order = np.argsort(-most, kind="stable")
+    room = min(int(most.sum()), max(_BLOCK_CELLS, int(most.max(initial=0))))
+    columns, values = np.empty(room, np.int32), np.empty(room, np.result_type(left.data, right.data))
+    total, met = np.zeros(right.shape[1], values.dtype), np.full(right.shape[1], -1)
     start = 0
     while start < len(order):
         stop = start + max(1, _BLOCK_CELLS // int(most[order[start]]))
-        yield order[start:stop]
+        rows = order[start:stop]
+        indptr = compiled(_multiply)(
+            rows,
+            *(left.indptr, left.indices, left.data),
+            *(right.indptr, right.indices, right.data),
+            *(columns, values, total, met),
+        )
+        n = indptr[-1]
+        yield rows, csr_matrix((values[:n], columns[:n], indptr), shape=(len(rows), right.shape[1]))
         start = stop
+
+
+def _multiply(
+    rows: NDArray[np.int64],
+    left_indptr: NDArray[np.int32],
+    left_columns: NDArray[np.int32],
+    left_values: NDArray[np.floating],
+    right_indptr: NDArray[np.int32],
+    right_columns: NDArray[np.int32],
+    right_values: NDArray[np.floating],
+    columns: NDArray[np.int32],
+    values: NDArray[np.floating],
+    total: NDArray[np.floating],
+    met: NDArray[np.int64],
+) -> NDArray[np.int32]:
+    """Rows of a product into `columns` and `values` (Gustavson 1978); their ends. total, met: a place per column."""
+    indptr = np.zeros(len(rows) + 1, np.int32)
+    n = 0
+    for place in range(len(rows)):
+        row = rows[place]
+        for cell in range(left_indptr[row], left_indptr[row + 1]):
+            weight, other = left_values[cell], left_columns[cell]
+            for reached in range(right_indptr[other], right_indptr[other + 1]):
+                column = right_columns[reached]
+                if met[column] != row:
+                    met[column] = row
+                    total[column] = 0
+                    columns[n] = column
+                    n += 1
+                total[column] += weight * right_values[reached]
+        for cell in range(indptr[place], n):
+            values[cell] = total[columns[cell]]
+        indptr[place + 1] = n
+    return indptr
 
 
 def _choose(
@@ -137,7 +185,8 @@ def _choose(
     n = 0
     for place in range(len(rows)):
         size = 0
-        for cell in range(indptr[place], indptr[place + 1]):
+        # backwards: what was met first is often the largest, the order that partition likes least
+        for cell in range(indptr[place + 1] - 1, indptr[place] - 1, -1):
             if values[cell] > 0 and columns[cell] != own[place]:  # false for NaN
                 column[size], value[size] = columns[cell], values[cell]
                 size += 1
