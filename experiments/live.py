@@ -1,9 +1,10 @@
 """What users did since the models were fitted, as models read it: the end of their histories, and what trends."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
-from typing import ClassVar
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,9 @@ from experiments.package import Package
 from recsys.data.dataset import Dataset
 from recsys.data.queries import Queries
 from recsys.models.base import Family, Recommender, Watch
+
+Told: TypeAlias = tuple[tuple[str, str | int | float | bool], ...]
+"""(name, value) of what a request tells of its context."""
 
 
 @dataclass
@@ -63,9 +67,20 @@ class Asked:
             for kind, name in enumerate(rows.kinds)
         }
 
-    def query(self, unit: str, live: tuple[Seen, ...]) -> Queries:
+    @cached_property
+    def reads(self) -> frozenset[str]:
+        """The names of a request's context that change what it gets."""
+        return self.package.model.reads | self.package.fallback.reads
+
+    def told(self, context: Mapping[str, Any]) -> Told:
+        """What of a request's context the models read: plain values, in order of name."""
+        plain = str, int, float, bool
+        return tuple((name, context[name]) for name in sorted(self.reads) if isinstance(context.get(name), plain))
+
+    def query(self, unit: str, live: tuple[Seen, ...], told: Told = ()) -> Queries:
         """One query, of a unit that may be unknown: what it touched since is its history all the same."""
-        old = Queries.of(self.package.histories, self.package.users.numbers([unit]))
+        context = {name: np.array([value]) for name, value in told}
+        old = replace(Queries.of(self.package.histories, self.package.users.numbers([unit])), context=context)
         new = [seen for seen in live if _second(seen.at) > self.until]
         numbers = self.package.items.numbers([seen.item for seen in new]) if new else np.empty(0, np.int32)
         known = numbers >= 0
@@ -80,6 +95,7 @@ class Asked:
             items=np.concatenate([old.items, numbers[known]]),
             weights=np.concatenate([old.weights, weights[known]]),
             times=np.concatenate([old.times, times[known]]),
+            context=context,
         )
 
 

@@ -2,16 +2,21 @@
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from types import MappingProxyType
+from typing import Any
 
 from abtest.service.ports import Slate, Why
 from abtest.service.problems import Problem, unavailable
 from abtest.types import Experiment, Exposure, Outcome, Variant
+from experiments.live import Told
 from experiments.online.state import Online, Seen, touches
 from experiments.slots import Current, Served, Slots
 from recsys.data.recommendations import Recommendations
+
+NO_CONTEXT: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,8 +29,10 @@ class Patience:
     reasons: float = 0.5
 
 
-Page = dict[tuple[int, int], tuple[float, tuple[Seen, ...], Slate]]
-"""(version, k) -> until when, made for which history, the slate."""
+Page = dict[tuple[int, int, str], tuple[float, tuple[Seen, ...], Slate]]
+"""(version, k, what the request told of its context) -> until when, made for which history, the slate."""
+SLATES = 20
+"""On a unit's page, at most: whoever sends ever new contexts starts the page anew."""
 
 
 class SlateCache:
@@ -41,10 +48,10 @@ class SlateCache:
     def __len__(self) -> int:
         return len(self._of)
 
-    def get(self, unit: str, version: int, k: int, live: tuple[Seen, ...]) -> Slate | None:
+    def get(self, unit: str, version: int, k: int, live: tuple[Seen, ...], told: Told = ()) -> Slate | None:
         """The slate, if it is kept, not too old, and made for this history."""
         found = self._of.get(unit)
-        entry = None if found is None else found.get((version, k))
+        entry = None if found is None else found.get((version, k, _key(told)))
         if entry is None or entry[0] < self._ticks() or not (entry[1] is live or entry[1] == live):
             return None
         return entry[2]
@@ -57,10 +64,12 @@ class SlateCache:
             self._of.popitem(last=False)
         return page
 
-    def write(self, page: Page, k: int, live: tuple[Seen, ...], slate: Slate) -> None:
+    def write(self, page: Page, k: int, live: tuple[Seen, ...], slate: Slate, told: Told = ()) -> None:
         """Keep a slate on its unit's page."""
         if self._seconds > 0 and slate.version is not None:
-            page[slate.version, k] = (self._ticks() + self._seconds, live, replace(slate, cached=True))
+            if len(page) >= SLATES:
+                page.clear()
+            page[slate.version, k, _key(told)] = (self._ticks() + self._seconds, live, replace(slate, cached=True))
 
     def forget(self, unit: str) -> None:
         """Forget a unit's slates."""
@@ -83,25 +92,31 @@ class Serving:
         self.live = live
         self.patience = patience
 
-    async def __call__(self, unit: str, k: int, variant: Variant | None) -> Slate:
-        """The slate of a unit."""
+    async def __call__(
+        self, unit: str, k: int, variant: Variant | None, context: Mapping[str, Any] = NO_CONTEXT
+    ) -> Slate:
+        """The slate of a unit; context: what the request tells, of which a model reads what it was fitted with."""
         current = self.slots.current
         wanted = self._wanted(current, variant)
+        asked = current.served.get(wanted)
+        told = () if asked is None else asked.told(context)
         live = await self.live.history(unit)
-        if (kept := self.cache.get(unit, wanted, k, live)) is not None:
+        if (kept := self.cache.get(unit, wanted, k, live, told)) is not None:
             return kept
         page = self.cache.page(unit)
-        slate = await self._filled(current, wanted, unit, k, live)
+        slate = await self._filled(current, wanted, unit, k, live, context)
         if not slate.fallback:
-            self.cache.write(page, k, live, slate)
+            self.cache.write(page, k, live, slate, told)
         return slate
 
-    async def why(self, unit: str, slate: Slate) -> Sequence[str]:
+    async def why(self, unit: str, slate: Slate, context: Mapping[str, Any] = NO_CONTEXT) -> Sequence[str]:
         """A sentence for each item; empty ones when finding them takes too long."""
         served = self.slots.current.served.get(slate.version or 0)
         if served is not None:
             live = await self.live.history(unit)
-            found = asyncio.get_running_loop().run_in_executor(None, served.why, unit, slate.items, live)
+            found = asyncio.get_running_loop().run_in_executor(
+                None, served.why, unit, slate.items, live, served.told(context)
+            )
             try:
                 return await asyncio.wait_for(found, self.patience.reasons)
             except Exception:  # a sentence is no reason to lose the slate
@@ -148,15 +163,18 @@ class Serving:
             )  # fmt: skip
         return int(payload["version"])
 
-    async def _filled(self, current: Current, wanted: int, unit: str, k: int, live: tuple[Seen, ...]) -> Slate:
-        answer = await self._asked(current.served.get(wanted), unit, k, live, self.patience.deadline)
+    async def _filled(
+        self, current: Current, wanted: int, unit: str, k: int, live: tuple[Seen, ...], context: Mapping[str, Any]
+    ) -> Slate:
+        patience = self.patience
+        answer = await self._asked(current.served.get(wanted), unit, k, live, context, patience.deadline)
         if not isinstance(answer, str):
             return _slate(self.model, current.served[wanted], answer)
         why: Why = answer
         assert current.champion is not None, "checked when the version was chosen"
         if current.champion != wanted:
             champion = current.served.get(current.champion)
-            second = await self._asked(champion, unit, k, live, self.patience.second)
+            second = await self._asked(champion, unit, k, live, context, patience.second)
             if champion is not None and not isinstance(second, str):
                 return replace(_slate(self.model, champion, second), fallback="champion", why=why)
         stand_in = current.served.get(wanted) or current.served.get(current.champion)
@@ -173,12 +191,18 @@ class Serving:
         )
 
     async def _asked(
-        self, served: Served | None, unit: str, k: int, live: tuple[Seen, ...], seconds: float
+        self,
+        served: Served | None,
+        unit: str,
+        k: int,
+        live: tuple[Seen, ...],
+        context: Mapping[str, Any],
+        seconds: float,
     ) -> Recommendations | Why:
         """The version's list, or why there is none."""
         if served is None:
             return "missing"
-        future = served.submit(unit, k, live) if served.breaker.allows() else None
+        future = served.submit(unit, k, live, served.told(context)) if served.breaker.allows() else None
         if future is None:
             return "busy"
         try:
@@ -193,6 +217,11 @@ class Serving:
             return "error"
         served.breaker.told(good=True)
         return lists
+
+
+def _key(told: Told) -> str:
+    """By which a slate is found again: true is not 1, 1 is not "1"."""
+    return repr(told) if told else ""
 
 
 def _slate(model: str, served: Served, lists: Recommendations) -> Slate:

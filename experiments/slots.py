@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from abtest.service.telemetry import say
-from experiments.live import Asked, TrendingFirst
+from experiments.live import Asked, Told, TrendingFirst
 from experiments.online.state import Seen
 from experiments.package import Package
 from experiments.reasons import explainer_of, reasons
@@ -83,13 +83,17 @@ class Served:
         for unit in ("", *self.package.users.ids[:1].tolist()):
             self.answer(unit, 10, ())
 
-    def answer(self, unit: str, k: int, live: tuple[Seen, ...]) -> Recommendations:
-        """The model's list for one unit, its empty places filled by what trends and by the package's fallback."""
-        return recommend(self.package.model, self._asked.query(unit, live), k, fallback=self._fallback)
+    def told(self, context: Mapping[str, Any]) -> Told:
+        """What of a request's context this version reads."""
+        return self._asked.told(context) if context else ()
 
-    def why(self, unit: str, items: Sequence[str], live: tuple[Seen, ...]) -> tuple[str, ...]:
+    def answer(self, unit: str, k: int, live: tuple[Seen, ...], told: Told = ()) -> Recommendations:
+        """The model's list for one unit, its empty places filled by what trends and by the package's fallback."""
+        return recommend(self.package.model, self._asked.query(unit, live, told), k, fallback=self._fallback)
+
+    def why(self, unit: str, items: Sequence[str], live: tuple[Seen, ...], told: Told = ()) -> tuple[str, ...]:
         """A sentence for each item, by what the unit did until now."""
-        return reasons(self.package, unit, items, query=self._asked.query(unit, live))
+        return reasons(self.package, unit, items, query=self._asked.query(unit, live, told))
 
     def popularity(self, unit: str, k: int, live: tuple[Seen, ...]) -> NDArray[np.int32]:
         """What trends, then the most popular items, without what the unit has seen: no model is asked."""
@@ -104,13 +108,13 @@ class Served:
         self._fallback = TrendingFirst(self.package.fallback, known) if len(known) else self.package.fallback
         self._first = np.concatenate([known, self.popular[~np.isin(self.popular, known)]])
 
-    def submit(self, unit: str, k: int, live: tuple[Seen, ...]) -> "Future[Recommendations] | None":
+    def submit(self, unit: str, k: int, live: tuple[Seen, ...], told: Told = ()) -> "Future[Recommendations] | None":
         """Ask in a thread of this version; None when too many wait for it already."""
         with self._lock:
             if self._in_flight >= self.waiting:
                 return None
             self._in_flight += 1
-        future = self._pool.submit(self.answer, unit, k, live)
+        future = self._pool.submit(self.answer, unit, k, live, told)
         future.add_done_callback(self._done)
         return future
 

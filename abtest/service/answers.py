@@ -65,13 +65,13 @@ class Answers:
         if asked.variant is not None:
             key, name = asked.experiment, self._preview(snapshot, asked)
         variant = None if key is None or name is None else snapshot.variants[key, name]
-        slate = await self.recommender(asked.unit, asked.k, variant)
+        slate = await self.recommender(asked.unit, asked.k, variant, asked.context)
         self._count(slate, key or "", name or "", self.clock.ticks() - started)
         exposure, logged = None, False
         if asked.expose and not tester and key is not None and name is not None:
             exposure = self.new_id()
             logged = await self._expose(exposure, asked, key, name, slate, request_id)
-        why = await self.reasons(asked.unit, slate) if asked.reasons and self.reasons is not None else ()
+        why = await self.reasons(asked.unit, slate, asked.context) if asked.reasons and self.reasons is not None else ()
         return {
             "request_id": request_id,
             "unit": asked.unit,

@@ -71,17 +71,18 @@ class Slate:
 class Recommend(Protocol):
     """Fills a slate of k items for a unit by the model that the variant names; variant None: by the champion.
 
-    It never fails because a model does. With no model at all it raises `abtest.service.problems.Problem` (503).
+    context: what the request tells of itself. It never fails because a model does. With no model at all it raises
+    `abtest.service.problems.Problem` (503).
     """
 
-    def __call__(self, unit: str, k: int, variant: Variant | None) -> Awaitable[Slate]:
+    def __call__(self, unit: str, k: int, variant: Variant | None, context: Mapping[str, Any]) -> Awaitable[Slate]:
         """The slate."""
 
 
 class Reasons(Protocol):
     """Why each item may be in a unit's list, one sentence each."""
 
-    def __call__(self, unit: str, slate: Slate) -> Awaitable[Sequence[str]]:
+    def __call__(self, unit: str, slate: Slate, context: Mapping[str, Any]) -> Awaitable[Sequence[str]]:
         """The sentences, one per item."""
 
 

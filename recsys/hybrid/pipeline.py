@@ -125,6 +125,11 @@ class Pipeline(Recommender):
         """The sources, by origin."""
         return dict(zip(self.origins, self._models, strict=False))
 
+    @property
+    def reads(self) -> frozenset[str]:
+        """What its sources read, and the features of the request."""
+        return super().reads | (frozenset() if self._built is None else self._built.reads)
+
     def nearest(self, queries: Queries, m: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
         """(n, m) the best unseen items, best first, and their scores; -1 and NaN where there are no more."""
         items, scores = self._lists(queries)

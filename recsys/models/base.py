@@ -88,6 +88,11 @@ class Recommender(ABC):
         """The fitted models that this one is made of, by name; none for most."""
         return {}
 
+    @property
+    def reads(self) -> frozenset[str]:
+        """The columns of `Queries.context` that change what it answers; those of its members for most."""
+        return frozenset[str]().union(*(member.reads for member in self.members.values()))
+
     def nearest(self, queries: Queries, m: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
         """(n, m) the best items of each query, seen ones too, and their scores; -1 and NaN where there are no more."""
         return top_k(self.score(queries), m)

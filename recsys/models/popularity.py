@@ -83,6 +83,11 @@ class Popularity(Recommender):
         counts: NDArray[np.float32] = popularity[self._told(queries, own)]
         return counts
 
+    @property
+    def reads(self) -> frozenset[str]:
+        """The segment, where there is one."""
+        return frozenset() if self.segment is None else frozenset({self.segment})
+
     def restore(self, state: State) -> Self:
         """Take back what `state` gave; returns self."""
         # models saved before the context was read have no names of segments, and read none

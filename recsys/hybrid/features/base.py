@@ -156,6 +156,11 @@ class Group(ABC):
     def describe(self) -> dict[str, str]:
         """The features, name -> one line, in the order of the columns; empty where the data set has nothing for it."""
 
+    @property
+    def reads(self) -> frozenset[str]:
+        """The columns of `Queries.context` that it reads; none for most."""
+        return frozenset()
+
     @abstractmethod
     def compute(self, rows: Rows) -> Floats:
         """(c, n_features) float32, NaN where a feature has nothing to say."""

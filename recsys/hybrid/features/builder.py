@@ -52,6 +52,11 @@ class Features:
         """The names of the columns."""
         return list(self.table())
 
+    @property
+    def reads(self) -> frozenset[str]:
+        """The columns of `Queries.context` that the groups read."""
+        return frozenset[str]().union(*(group.reads for group in self.groups.values()))
+
     def compute(self, rows: Rows) -> Floats:
         """(c, n_features) float32, NaN where a feature has nothing to say."""
         parts = [group.compute(rows) for group in self.groups.values()]

@@ -74,11 +74,16 @@ class Context(Group):
         for name in self._numeric():
             own, users = self.learnt[f"numbers.{name}"], rows.queries.users
             values = np.where(users >= 0, own[users.clip(min=0)], np.nan)
-            if name in rows.queries.context:
-                asked = rows.queries.context[name].astype(np.float64)
+            asked = np.asarray(rows.queries.context.get(name, np.nan))
+            if asked.dtype.kind in "iufb":  # a text is no number, whoever sent it
                 values = np.where(np.isnan(asked), values, asked)
             parts.append(values[rows.query])
         return columns(*parts) if parts else np.zeros((len(rows.item), 0), np.float32)
+
+    @property
+    def reads(self) -> frozenset[str]:
+        """The columns of the users that a request may bring itself."""
+        return frozenset(self.learnt["labelled"].tolist()) | frozenset(self._numeric())
 
     def _numeric(self) -> list[str]:
         names: list[str] = self.learnt["numeric"].tolist()

@@ -2,8 +2,9 @@
 
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -149,8 +150,8 @@ def test_a_tester_sees_any_variant_and_leaves_no_trace(fresh: World) -> None:
 
 
 def test_a_fallback_is_told_logged_and_counted() -> None:
-    async def fails_over(unit: str, k: int, variant: Variant | None) -> object:
-        slate = await made_up(unit, k, variant)
+    async def fails_over(unit: str, k: int, variant: Variant | None, context: Mapping[str, Any]) -> object:
+        slate = await made_up(unit, k, variant, context)
         return type(slate)(**{**vars(slate), "fallback": "champion", "why": "deadline"})
 
     with service([RANKER], recommender=fails_over) as slow:
@@ -167,7 +168,7 @@ def test_more_items_than_allowed_are_refused(world: World) -> None:
 
 
 def test_an_error_that_nobody_foresaw_shows_no_trace() -> None:
-    async def breaks(unit: str, k: int, variant: Variant | None) -> object:
+    async def breaks(unit: str, k: int, variant: Variant | None, context: Mapping[str, Any]) -> object:
         raise KeyError("secret")
 
     with service(recommender=breaks) as broken:
@@ -295,3 +296,16 @@ def test_health_readiness_and_metrics(world: World) -> None:
     text = world.client.get("/metrics").text
     for name in ("bakeoff_requests_total", "bakeoff_request_seconds_bucket", "bakeoff_waiting_events 0.0"):
         assert name in text
+
+
+def test_the_recommender_is_told_of_the_context() -> None:
+    told: list[Mapping[str, Any]] = []
+
+    async def listens(unit: str, k: int, variant: Variant | None, context: Mapping[str, Any]) -> object:
+        told.append(context)
+        return await made_up(unit, k, variant, context)
+
+    with service(recommender=listens) as world:
+        body = {"unit": "u", "k": 3, "context": {"country": "SE"}}
+        assert world.post("/v1/recommend", body).status_code == 200
+    assert told == [{"country": "SE"}]

@@ -1,7 +1,7 @@
 """A service in this process: the real application, log, assigner and book; only the slates are made up."""
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -95,7 +95,7 @@ class MemoryBook(Book):
         return [change for change in self._audit if change.experiment == key]
 
 
-async def made_up(unit: str, k: int, variant: Variant | None) -> Slate:
+async def made_up(unit: str, k: int, variant: Variant | None, context: Mapping[str, Any]) -> Slate:
     """Items that tell whom and by which version; the last score is missing, as where a fallback filled the place."""
     version = 1 if variant is None else int(variant.payload["version"])
     items = tuple(f"v{version}-{unit}-{place}" for place in range(k))
@@ -104,7 +104,7 @@ async def made_up(unit: str, k: int, variant: Variant | None) -> Slate:
     )
 
 
-async def because(unit: str, slate: Slate) -> Sequence[str]:
+async def because(unit: str, slate: Slate, context: Mapping[str, Any]) -> Sequence[str]:
     return [f"because {item}" for item in slate.items]
 
 
