@@ -5,10 +5,7 @@ machine do not count. Requests per second of the clock are printed beside it.
 """
 
 import json
-import os
 import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,6 +15,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
+from tests.benchmarks.target import Target
 
 CONNECTIONS, ROUNDS, SECONDS = 16, 4, 0.8
 HEADERS = "Host: x\r\nAuthorization: Bearer client-0123456789ab\r\nContent-Type: application/json\r\n"
@@ -33,24 +32,9 @@ class Rate:
     per_second: float
 
 
-class Server:
+class Server(Target):
     def __init__(self, folder: Path) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = int(free.getsockname()[1])
-        words = [sys.executable, "-m", "tests.benchmarks.service_target", str(folder), str(self.port)]
-        self.process = subprocess.Popen(words)
-        for _ in range(600):
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
-                    return
-            assert self.process.poll() is None
-            time.sleep(0.1)
-
-    def cpu(self) -> float:
-        """Seconds of processor time that it has used."""
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        super().__init__("service_target", folder, 60)
 
     def ask(self, connection: socket.socket, path: str, body: dict[str, object]) -> bytes:
         content = json.dumps(body).encode()

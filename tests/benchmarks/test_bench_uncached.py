@@ -5,19 +5,15 @@ minute of fitting, then half a minute of requests.
 """
 
 import asyncio
-import os
-import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from tests.benchmarks.shop import N_USERS
+from tests.benchmarks.target import Target
 from tests.benchmarks.wire import answer, request
 
 SECONDS, ASKERS, CONNECTIONS = 8.0, 4, 64
@@ -25,31 +21,9 @@ LOAD, GOAL_MS = 0.7, 20.0
 """The share of its capacity at which the p99 is measured, and what issue 7 asks for."""
 
 
-class Target:
-    """The service in a process of its own."""
-
-    def __init__(self, folder: Path) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = int(free.getsockname()[1])
-        words = [sys.executable, "-m", "tests.benchmarks.pipeline_target", str(folder), str(self.port)]
-        self.process = subprocess.Popen(words, env={**os.environ, "OMP_NUM_THREADS": "1"})
-        for _ in range(6_000):
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
-                    return
-            assert self.process.poll() is None
-            time.sleep(0.1)
-
-    def cpu(self) -> float:
-        """Seconds of processor time that it has used."""
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
 @pytest.fixture(scope="module")
 def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
-    made = Target(tmp_path_factory.mktemp("uncached"))
+    made = Target("pipeline_target", tmp_path_factory.mktemp("uncached"), 600, OMP_NUM_THREADS="1")
     yield made
     made.process.kill()
     made.process.wait()
