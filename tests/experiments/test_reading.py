@@ -19,7 +19,8 @@ def refused(path: Path, *overrides: str) -> str:
 def test_an_unknown_key_is_named_with_its_line(written: Written) -> None:
     path = written("name: a\ndata: {source: market}\nvariants:\n  p: {model: popularity}\ntuning:\n  trails: 3\n")
     said = (
-        f"{path}:6: tuning.trails: unknown key 'trails'; did you mean 'trials'? known: batch, pruning, trials, workers"
+        f"{path}:6: tuning.trails: unknown key 'trails'; did you mean 'trials'? "
+        "known: batch, objectives, pruning, trials, within, workers"
     )
     assert refused(path) == said
 
