@@ -11,6 +11,7 @@ from dashboards.board_charts import by_k, interval
 from dashboards.markdown import escape
 from dashboards.numbers import ABSENT, cut_off, fixed, label, moment, p_value, percent, plain, seconds
 from experiments.board import Cell, Leaderboard, Rival, Standing
+from recsys.metrics.definitions import LESS_IS_BETTER
 
 if TYPE_CHECKING:  # its module imports MLflow, which takes seconds
     from experiments.offline_pairs import Slice
@@ -24,7 +25,6 @@ SLICES = {
     "new items": "New items: what nobody had touched before",
     "rare items": "Rare items: known to fewer than ten users",
 }
-LOWER_IS_BETTER = frozenset({"gini"})
 
 
 def standings(board: Leaderboard) -> pd.DataFrame:
@@ -40,7 +40,7 @@ def all_metrics(board: Leaderboard, k: int) -> pd.DataFrame:
         means = [_mean(row, base, k) for row in board.standings]
         if all(map(math.isnan, means)):
             continue
-        lower = base in LOWER_IS_BETTER
+        lower = base in LESS_IS_BETTER
         top = min(m for m in means if m == m) if lower else max(m for m in means if m == m)
         cells = {row.variant: _cell(row, base, k, top) for row in board.standings}
         rows.append({"Metric": label(f"{base}_{k}") + (" (less is better)" if lower else ""), **cells})

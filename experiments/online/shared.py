@@ -7,9 +7,10 @@ from typing import Any
 
 import orjson
 
+from abtest.events.rows import microseconds
 from abtest.types import Exposure, Outcome
 from experiments.online.memory import EACH
-from experiments.online.state import EPOCH, Decay, Online, Seen, micros, touches
+from experiments.online.state import EPOCH, Decay, Online, Seen, touches
 
 KEPT = 30 * 86_400
 """Seconds after a user's last event when the history is forgotten."""
@@ -67,7 +68,7 @@ class RedisOnline(Online):
         if not taken:
             return
         keys = [key for event in taken for key in (self._history(event.unit), self._counts(self._decay.step(event.at)))]
-        values = [value for event in taken for value in (micros(event.at), _member(event), event.item)]
+        values = [value for event in taken for value in (microseconds(event.at), _member(event), event.item)]
         with _reached():
             await self._add(keys=keys, args=[self._each, KEPT, *values])
 

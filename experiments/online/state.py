@@ -3,11 +3,10 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from abtest.types import Exposure, Outcome
 
-MICROSECOND = timedelta(microseconds=1)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -84,8 +83,3 @@ class Online(ABC):
 def touches(events: Sequence[Exposure | Outcome]) -> list[Outcome]:
     """The events that online state takes up."""
     return [event for event in events if isinstance(event, Outcome) and event.item]
-
-
-def micros(at: datetime) -> int:
-    """Microseconds since 1970."""
-    return (at - EPOCH) // MICROSECOND

@@ -4,20 +4,15 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from recsys.compiled import compiled
 from recsys.data.dataset import Dataset
 from recsys.models.base import Family, Watch, check_choice, check_real, check_whole, training_likes
-from recsys.models.sparse import ItemToItem, nearest, sums, with_data
+from recsys.models.sparse import TINY, ItemToItem, cosines, nearest, sums, with_data
 
 Similarity = Literal["cosine", "tfidf", "bm25"]
 Side = Literal["scored", "history"]
 Normalise = Literal["none", "history", "scored"]
-
-_TINY = np.finfo(np.float32).tiny
-"""Under a division whose result is not used when the divisor is 0."""
 
 
 @dataclass
@@ -71,17 +66,12 @@ class ItemKNN(ItemToItem):
         squares = sums(items.multiply(items), axis=1)
         lengths = None if self.similarity == "bm25" else np.sqrt(squares)
 
-        def divide(rows: NDArray[np.int64], products: csr_matrix) -> None:
-            if lengths is not None:
-                compiled(_divide)(
-                    rows, products.indptr, products.indices, products.data, lengths, np.float32(self.shrink)
-                )
-
-        matrix = nearest(items, items.T.tocsr(), self.neighbours, divide)
+        rescale = None if lengths is None else cosines(lengths, lengths, self.shrink)
+        matrix = nearest(items, items.T.tocsr(), self.neighbours, rescale)
         if self.side == "scored":  # rows are the items of a history, columns the scored items
             matrix = matrix.T.tocsr()
         if self.normalise == "history":
-            own = squares if lengths is None else squares / (squares + self.shrink).clip(min=_TINY)
+            own = squares if lengths is None else squares / (squares + self.shrink).clip(min=TINY)
             matrix.data /= np.repeat(own + sums(matrix, axis=1), np.diff(matrix.indptr))
         elif self.normalise == "scored":
             matrix.data /= sums(matrix, axis=0)[matrix.indices]
@@ -94,20 +84,6 @@ class ItemKNN(ItemToItem):
         if self.similarity == "bm25":
             return _bm25(likes, self.k1, self.b)
         return likes
-
-
-def _divide(
-    rows: NDArray[np.int64],
-    indptr: NDArray[np.int32],
-    columns: NDArray[np.int32],
-    products: NDArray[np.float32],
-    lengths: NDArray[np.float32],
-    shrink: np.float32,
-) -> None:
-    """From the products of a block to cosines, in place."""
-    for place in range(len(rows)):
-        for cell in range(indptr[place], indptr[place + 1]):
-            products[cell] /= max(lengths[rows[place]] * lengths[columns[cell]] + shrink, _TINY)
 
 
 def _tfidf(likes: csr_matrix) -> csr_matrix:

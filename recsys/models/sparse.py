@@ -15,6 +15,8 @@ from recsys.models.base import Recommender, Weighting, check_choice, check_real,
 Rescale = Callable[[NDArray[np.int64], csr_matrix], None]
 """Turns the products of a block, (rows (m,), (m, n_columns)), into what is compared; writes into the block's data."""
 
+TINY = np.finfo(np.float32).tiny
+"""Under a division whose result is not used when the divisor is 0."""
 _BLOCK_CELLS = 1 << 24
 """How many products are held before they are cut to the nearest: 64 MiB of float32, whatever the catalogue."""
 
@@ -87,6 +89,29 @@ def nearest(
         parts.append(choose(rows, own[rows].astype(np.int64), block.indptr, block.indices, block.data, k))
     row, column, value = (np.concatenate(part) for part in zip(*parts, strict=True))
     return csr_matrix((value, (row, column)), shape=(left.shape[0], right.shape[1]))
+
+
+def cosines(left: NDArray[np.float32], right: NDArray[np.float32], shrink: float = 0.0) -> Rescale:
+    """From products of rows and columns of these lengths to product / (length * length + shrink)."""
+
+    def divide(rows: NDArray[np.int64], products: csr_matrix) -> None:
+        compiled(_divide)(rows, products.indptr, products.indices, products.data, left, right, np.float32(shrink))
+
+    return divide
+
+
+def _divide(
+    rows: NDArray[np.int64],
+    indptr: NDArray[np.int32],
+    columns: NDArray[np.int32],
+    products: NDArray[np.float32],
+    left: NDArray[np.float32],
+    right: NDArray[np.float32],
+    shrink: np.float32,
+) -> None:
+    for place in range(len(rows)):
+        for cell in range(indptr[place], indptr[place + 1]):
+            products[cell] /= max(left[rows[place]] * right[columns[cell]] + shrink, TINY)
 
 
 def with_data(matrix: csr_matrix, data: NDArray[np.floating]) -> csr_matrix:

@@ -21,11 +21,9 @@ from recsys.models.base import (
     query_likes,
     training_likes,
 )
-from recsys.models.sparse import nearest, rows_of, sums, with_data
+from recsys.models.sparse import cosines, nearest, sums, with_data
 
 Similarity = Literal["cosine", "tfidf"]
-
-_TINY = np.finfo(np.float32).tiny
 
 
 @dataclass
@@ -93,12 +91,7 @@ class UserKNN(Recommender):
     def _nearest_users(self, histories: csr_matrix, users: csr_matrix, own: NDArray[np.int32]) -> csr_matrix:
         """(n, n_users) the similarities to the power, of those who are near enough."""
         left, right = (np.sqrt(sums(side.multiply(side), axis=1)) for side in (histories, users))
-
-        def divide(rows: NDArray[np.int64], products: csr_matrix) -> None:
-            both = left[rows][rows_of(products)] * right[products.indices]
-            products.data /= (both + self.shrink).clip(min=_TINY)
-
-        near = nearest(histories, users.T.tocsr(), self.neighbours, divide, own=own)
+        near = nearest(histories, users.T.tocsr(), self.neighbours, cosines(left, right, self.shrink), own=own)
         near.data **= np.float32(self.power)
         return near
 

@@ -10,7 +10,7 @@ from recsys.compiled import compiled
 from recsys.data.interactions import Interactions
 from recsys.hybrid.features.base import Floats, Group, Past, Rows, columns
 from recsys.models.base import State, likes
-from recsys.models.sparse import nearest, rows_of
+from recsys.models.sparse import cosines, nearest, rows_of
 
 NEIGHBOURS = 100
 """Kept for each item, by either side of the pair."""
@@ -35,11 +35,7 @@ class Graph(Group):
         liked = likes(past.dataset.interactions.csr(), "binary")
         items = liked.T.tocsr()
         root = np.sqrt(np.diff(items.indptr)).astype(np.float32)
-
-        def divide(rows: NDArray[np.int64], products: csr_matrix) -> None:
-            products.data /= root[rows][rows_of(products)] * root[products.indices]
-
-        kept = nearest(items, liked.tocsr(), NEIGHBOURS, divide)
+        kept = nearest(items, liked.tocsr(), NEIGHBOURS, cosines(root, root))
         edges = csr_matrix(kept.maximum(kept.T))
         arcs = _arcs(past.dataset.interactions)
         degree = np.log1p(np.asarray(edges.sum(axis=1), np.float32).ravel())
