@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from abtest.assignment.audience import Audience, Columns
-from abtest.assignment.hashing import BUCKETS, bucket_after, buckets, seed_state, text_array
+from abtest.assignment.hashing import BUCKETS, bucket, buckets, text_array
 from abtest.assignment.plan import Plan, normalised, salt_of, shares, window
 from abtest.types import Assignment, Experiment, Holdout, Reason
 from bakeoff.catalogue import check_name
@@ -77,22 +77,22 @@ class Assigner:
         if not isinstance(unit, str) or not unit or unit[-1] == "\0":
             _refuse(unit)
         if table.plain and at.tzinfo is not None:  # nothing but the hash decides: the common case
-            bucket = bucket_after(table.state, unit)
-            variant = table.name_of[bucket]
-            return _assignment(unit, experiment, variant, bucket, "traffic" if variant is None else "split")
+            number = bucket(table.salt, unit)
+            variant = table.name_of[number]
+            return _assignment(unit, experiment, variant, number, "traffic" if variant is None else "split")
         if unit in table.overrides:
             return _assignment(unit, experiment, table.overrides[unit], NO_BUCKET, "override")
         if not table.active(at):
             return _assignment(unit, experiment, None, NO_BUCKET, "inactive")
-        if table.held_state is not None and table.held_list[bucket_after(table.held_state, unit)]:
+        if table.held_salt is not None and table.held_list[bucket(table.held_salt, unit)]:
             return _assignment(unit, experiment, None, NO_BUCKET, "holdout")
-        if table.layer_state is not None and not table.owned_list[bucket_after(table.layer_state, unit)]:
+        if table.layer_salt is not None and not table.owned_list[bucket(table.layer_salt, unit)]:
             return _assignment(unit, experiment, None, NO_BUCKET, "layer")
         if table.audience is not None and not table.audience.has(attributes):
             return _assignment(unit, experiment, None, NO_BUCKET, "audience")
-        bucket = bucket_after(table.state, unit)
-        variant = table.name_of[bucket]
-        return _assignment(unit, experiment, variant, bucket, "traffic" if variant is None else "split")
+        number = bucket(table.salt, unit)
+        variant = table.name_of[number]
+        return _assignment(unit, experiment, variant, number, "traffic" if variant is None else "split")
 
     def assign_many(
         self,
@@ -136,25 +136,20 @@ class _Table:
         self.starts, self.ends = window(experiment)
         self.always = self.running and experiment.starts is None and experiment.ends is None
         self.salt = salt_of(experiment)
-        self.state = seed_state(self.salt)
         self.variants = tuple(variant.name for variant in experiment.variants)
         self.variant_of = _variant_of_bucket(experiment)
         self.name_of = [None if n == NO_VARIANT else self.variants[n] for n in self.variant_of.tolist()]
         self.layer_salt = experiment.layer.salt if experiment.layer else None
-        self.layer_state = None if self.layer_salt is None else seed_state(self.layer_salt)
         self.owned = _inside(*experiment.layer_range)
         self.owned_list = self.owned.tolist()
         self.held_salt = holdout.salt if holdout is not None and holdout.share > 0 else None
-        self.held_state = None if self.held_salt is None else seed_state(self.held_salt)
         self.held = _inside(0.0, holdout.share if holdout is not None else 0.0)
         self.held_list = self.held.tolist()
         self.audience = Audience(experiment.audience) if experiment.audience else None
         # what is over is over for testers, too: to stop is to switch off
         self.overrides = dict(experiment.overrides) if experiment.status in ("draft", "running") else {}
 
-        self.plain = (
-            self.always and not (self.overrides or self.audience) and self.layer_state is self.held_state is None
-        )
+        self.plain = self.always and not (self.overrides or self.audience) and self.layer_salt is self.held_salt is None
 
     def active(self, at: datetime) -> bool:
         if at.tzinfo is None:
