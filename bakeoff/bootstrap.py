@@ -8,11 +8,16 @@ A paired difference gets no skewness correction: equal arms differ symmetrically
 skewness estimated from the rest is noise (measured false alarms of 9 to 17% at 5%). Its degrees of freedom are the
 units that do not tie, which brings the error rate to that of the sign-flip test. Its p-value is the same distribution
 read backwards, so p < 1 - level exactly when the interval leaves 0 out.
+
+Values that hang together (one user judged at several moments) are resampled together: `clusters` names whose each value
+is. The mean stays that of all values, so it is a ratio of two sums over clusters, whose influence on it, by the delta
+method, stands in for the single values in everything above; n and the degrees of freedom are those of the clusters.
 """
 
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -32,7 +37,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, kw_only=True)
 class Interval:
-    """A mean over n units and its interval at `level`; NaN ends with fewer than two units."""
+    """A mean over n units (clusters, where there are any) and its interval at `level`; NaN ends below two units."""
 
     mean: float
     low: float
@@ -45,7 +50,8 @@ class Interval:
 class Paired:
     """Mean of a - b over the n units that have both, its interval, the two-sided p-value.
 
-    share_better, share_worse: the shares of units with a > b and a < b; the rest are ties.
+    share_better, share_worse: the shares of units with a > b and a < b; the rest are ties. A unit is a cluster, where
+    there are any, and its difference the sum over its values.
     """
 
     difference: float
@@ -59,17 +65,27 @@ class Paired:
 
 
 def mean_interval(
-    values: ArrayLike, *, level: float = 0.95, resamples: int = RESAMPLES, rng: np.random.Generator
+    values: ArrayLike,
+    *,
+    level: float = 0.95,
+    resamples: int = RESAMPLES,
+    rng: np.random.Generator,
+    clusters: ArrayLike | None = None,
 ) -> Interval:
-    """The mean of values (n,) with its bootstrap interval; NaN values are left out."""
+    """The mean of values (n,) with its bootstrap interval; NaN values are left out. clusters: (n,) whose each is."""
     column = np.asarray(values, dtype=np.float64)
     if column.ndim != 1:
         raise ValueError(f"values must be a vector, got shape {column.shape}; mean_intervals takes a matrix")
-    return mean_intervals(column[:, None], level=level, resamples=resamples, rng=rng)[0]
+    return mean_intervals(column[:, None], level=level, resamples=resamples, rng=rng, clusters=clusters)[0]
 
 
 def mean_intervals(
-    values: ArrayLike, *, level: float = 0.95, resamples: int = RESAMPLES, rng: np.random.Generator
+    values: ArrayLike,
+    *,
+    level: float = 0.95,
+    resamples: int = RESAMPLES,
+    rng: np.random.Generator,
+    clusters: ArrayLike | None = None,
 ) -> list[Interval]:
     """One interval per column of values (n, m); NaN is left out per column.
 
@@ -79,21 +95,29 @@ def mean_intervals(
     matrix = np.asarray(values, dtype=np.float64)
     if matrix.ndim != 2:
         raise ValueError(f"values must be a matrix (units, columns), got shape {matrix.shape}")
-    return [resampled.interval(level) for resampled in _resample(matrix, level, resamples, rng)]
+    return [resampled.interval(level) for resampled in _resample(matrix, level, resamples, rng, clusters)]
 
 
 def paired(
-    a: ArrayLike, b: ArrayLike, *, level: float = 0.95, resamples: int = RESAMPLES, rng: np.random.Generator
+    a: ArrayLike,
+    b: ArrayLike,
+    *,
+    level: float = 0.95,
+    resamples: int = RESAMPLES,
+    rng: np.random.Generator,
+    clusters: ArrayLike | None = None,
 ) -> Paired:
-    """The paired comparison of a (n,) with b (n,), unit by unit; a unit that is NaN on either side is left out.
+    """The paired comparison of a (n,) with b (n,), value by value; one that is NaN on either side is left out.
+
+    clusters: (n,) whose each value is; without it each is a unit of its own.
 
     When all differences are equal there is no spread to resample: the interval is that point, and the p-value is
     the sign-flip test's 2 ** (1 - n), or 1 where the difference is 0.
     """
     difference = _difference(np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64))
-    (one_mean,) = _resample(difference[:, None], level, resamples, rng)
-    untied = int(np.count_nonzero(np.nan_to_num(difference)))
-    resampled = replace(one_mean, skew=0.0, freedom=max(untied - 1, 1))
+    (one_mean,) = _resample(difference[:, None], level, resamples, rng, clusters)
+    units = _by_unit(difference, clusters)
+    resampled = replace(one_mean, skew=0.0, freedom=max(int(np.count_nonzero(units)) - 1, 1))
     interval, n = resampled.interval(level), max(resampled.n, 1)
     unknown = math.nan if resampled.n == 0 else 0.0
     return Paired(
@@ -101,8 +125,8 @@ def paired(
         low=interval.low,
         high=interval.high,
         p_value=resampled.p_value(),
-        share_better=float((difference > 0).sum()) / n + unknown,
-        share_worse=float((difference < 0).sum()) / n + unknown,
+        share_better=float((units > 0).sum()) / n + unknown,
+        share_worse=float((units < 0).sum()) / n + unknown,
         n=interval.n,
         level=level,
     )
@@ -114,6 +138,16 @@ def _difference(a: Floats, b: Floats) -> Floats:
     difference = np.asarray(a - b)
     difference[np.abs(difference) <= ROUNDING * np.maximum(np.abs(a), np.abs(b))] = 0.0
     return difference
+
+
+def _by_unit(difference: Floats, clusters: ArrayLike | None) -> Floats:
+    """The differences that are no NaN, or their sums by cluster; what cancels out is a tie."""
+    known = difference[~np.isnan(difference)]
+    if clusters is None:
+        return known
+    place = np.unique(np.asarray(clusters)[~np.isnan(difference)], return_inverse=True)[1]
+    sums, sizes = np.bincount(place, known), np.bincount(place, np.abs(known))
+    return np.where(np.abs(sums) <= ROUNDING * sizes, 0.0, sums)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -191,7 +225,9 @@ def _scores(resamples: int) -> Floats:
     return np.asarray(ndtri(np.arange(1, resamples + 1) / (resamples + 1)))
 
 
-def _resample(matrix: Floats, level: float, resamples: int, rng: np.random.Generator) -> list[_Resampled]:
+def _resample(
+    matrix: Floats, level: float, resamples: int, rng: np.random.Generator, clusters: ArrayLike | None
+) -> list[_Resampled]:
     """The bootstrap distribution of each column's mean."""
     if not 0 < level < 1:
         raise ValueError(f"level must be between 0 and 1, got {level}")
@@ -199,15 +235,20 @@ def _resample(matrix: Floats, level: float, resamples: int, rng: np.random.Gener
         raise ValueError(f"resamples must be at least 100, got {resamples}; {RESAMPLES} is the default")
     if np.isinf(matrix).any():
         raise ValueError("values must be finite or NaN (left out), got an infinity")
+    owner = None if clusters is None else np.asarray(clusters)
+    if owner is not None and owner.shape != matrix.shape[:1]:
+        raise ValueError(f"clusters must name whose each of the {len(matrix)} values is, got shape {owner.shape}")
     seed = int(rng.integers(2**63))
     result: dict[int, _Resampled] = {}
     for rows, columns in _alike(~np.isnan(matrix)):
         # about the first value: constant columns become exactly 0, whatever their rounding
         start = matrix[rows, :][:1, columns] if rows.any() else np.full((1, len(columns)), np.nan)
-        values = matrix[rows][:, columns] - start
-        means = np.sort(_resampled_means(values, resamples, np.random.default_rng(seed)), axis=0)
+        values, sizes = matrix[rows][:, columns] - start, None
+        if owner is not None:
+            values, sizes = _clustered(values, owner[rows])
+        means = np.sort(_resampled_means(values, sizes, resamples, np.random.default_rng(seed)), axis=0)
         for place, column in enumerate(columns):
-            result[int(column)] = _distribution(values[:, place], float(start[0, place]), means[:, place])
+            result[int(column)] = _distribution(values[:, place], sizes, float(start[0, place]), means[:, place])
     return [result[column] for column in range(matrix.shape[1])]
 
 
@@ -219,8 +260,19 @@ def _alike(present: NDArray[np.bool_]) -> Iterator[tuple[NDArray[np.bool_], NDAr
         yield present[:, columns[0]], columns
 
 
-def _resampled_means(values: Floats, resamples: int, rng: np.random.Generator) -> Floats:
-    """(resamples, m) means of n rows drawn with replacement: counts of draws times values, in blocks."""
+def _clustered(values: Floats, owner: NDArray[Any]) -> tuple[Floats, Floats]:
+    """(c, m) sums of the values (n, m) of each cluster, and (c,) how many it has."""
+    place = np.unique(owner, return_inverse=True)[1]
+    sizes = np.bincount(place).astype(np.float64)
+    sums = [np.bincount(place, column, minlength=len(sizes)) for column in values.T]
+    return np.column_stack(sums).astype(np.float64), sizes
+
+
+def _resampled_means(values: Floats, sizes: Floats | None, resamples: int, rng: np.random.Generator) -> Floats:
+    """(resamples, m) means of n rows drawn with replacement: counts of draws times values, in blocks.
+
+    sizes: of clusters, whose values are sums.
+    """
     n, m = values.shape
     if n < 2:
         return np.empty((0, m))
@@ -232,17 +284,22 @@ def _resampled_means(values: Floats, resamples: int, rng: np.random.Generator) -
         for row in counts:
             # row by row: the counters of one row stay in the cache, those of a whole block do not
             row[:] = np.bincount(rng.integers(n, size=n), minlength=n)
-        means[start:stop] = counts @ values / n
+        means[start:stop] = counts @ values / (n if sizes is None else (counts @ sizes)[:, None])
     return means
 
 
-def _distribution(values: Floats, start: float, means: Floats) -> _Resampled:
+def _distribution(values: Floats, sizes: Floats | None, start: float, means: Floats) -> _Resampled:
     """Moments of one column, given about `start`, beside its sorted resampled means."""
     n = len(values)
     if n < 2:
-        return _Resampled(n=n, mean=start, se=math.nan, skew=math.nan, freedom=0, means=means)
-    about = float(values.mean())
-    deviations = values - about
+        mean = start if sizes is None or n == 0 else start + float(values[0] / sizes[0])
+        return _Resampled(n=n, mean=mean, se=math.nan, skew=math.nan, freedom=0, means=means)
+    if sizes is None:
+        about = float(values.mean())
+        deviations = values - about
+    else:
+        about = float(values.sum() / sizes.sum())
+        deviations = (values - about * sizes) / sizes.mean()
     squares = float(deviations @ deviations)
     se = math.sqrt(squares) / n
     if math.sqrt(squares / n) <= CONSTANT * max(abs(start), float(np.abs(values).max())):

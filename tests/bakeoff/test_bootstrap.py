@@ -209,3 +209,79 @@ def test_same_seed_same_result_and_inputs_are_kept(rng: np.random.Generator) -> 
 def test_wrong_use_is_answered(call, message: str, rng: np.random.Generator) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(ValueError, match=message):
         call(rng)
+
+
+# --- clusters ---
+
+
+def grouped(rng: np.random.Generator, n: int, *, shared: float = 0.8) -> tuple[np.ndarray, np.ndarray]:
+    """(values, whose each is) of n owners with 1 to 6 values each, `shared` of whose variance is the owner's own."""
+    sizes = rng.integers(1, 7, n)
+    owner = np.repeat(np.arange(n), sizes)
+    own = rng.normal(size=n)[owner] * math.sqrt(shared)
+    return own + rng.normal(size=len(owner)) * math.sqrt(1 - shared), owner
+
+
+def test_clusters_of_one_are_the_values_themselves(rng: np.random.Generator) -> None:
+    a, b = rng.lognormal(size=80), rng.lognormal(size=80)
+    each = np.arange(80)
+    assert mean_interval(a, rng=np.random.default_rng(5), clusters=each) == mean_interval(
+        a, rng=np.random.default_rng(5)
+    )
+    assert paired(a, b, rng=np.random.default_rng(5), clusters=each) == paired(a, b, rng=np.random.default_rng(5))
+
+
+def test_the_spread_is_that_of_cluster_robust_regression(rng: np.random.Generator) -> None:
+    import statsmodels.api as sm
+
+    values, owner = grouped(rng, 300)
+    ours = mean_interval(values + 1, resamples=20_000, rng=rng, clusters=owner)
+    fit = sm.OLS(values + 1, np.ones(len(values))).fit(cov_type="cluster", cov_kwds={"groups": owner})
+    assert ours.mean == pytest.approx(float(fit.params[0]))
+    assert ours.n == 300
+    half = stats.t.ppf(0.975, 299) * float(fit.bse[0])
+    # Monte Carlo: 1 to 2% of the width; the skewness of 300 owners moves both ends alike
+    assert (ours.high - ours.low) / 2 == pytest.approx(half, rel=0.04)
+
+
+@pytest.mark.slow
+def test_clusters_cover_the_truth_where_rows_alone_do_not(rng: np.random.Generator) -> None:
+    covered = {"owners": 0, "rows": 0}
+    alarms = 0
+    for _ in range(300):
+        values, owner = grouped(rng, 40)
+        for name, clusters in (("owners", owner), ("rows", None)):
+            interval = mean_interval(values, resamples=300, rng=rng, clusters=clusters)
+            covered[name] += interval.low <= 0 <= interval.high
+        alarms += paired(values, np.zeros(len(values)), resamples=300, rng=rng, clusters=owner).p_value < 0.05
+    # 300 samples of a rate near .95: standard error .013, three of them; rows count the same owner several times
+    assert 0.91 <= covered["owners"] / 300 <= 0.99
+    assert covered["rows"] / 300 < 0.85
+    assert 0.01 <= alarms / 300 <= 0.09
+
+
+def test_shares_are_of_clusters_and_what_cancels_out_is_a_tie() -> None:
+    a, owner = [0.3, -0.3, 0.2, 0.1, -0.5], ["x", "x", "y", "y", "z"]
+    result = paired(a, np.zeros(5), rng=np.random.default_rng(5), clusters=owner)
+    assert (result.n, result.share_better, result.share_worse) == (3, 1 / 3, 1 / 3)
+    assert result.difference == pytest.approx(-0.04)  # of the five values, not of the three owners
+
+
+def test_a_gap_leaves_its_cluster_the_other_values() -> None:
+    values, owner = [1.0, np.nan, 3.0, 5.0, np.nan], [1, 1, 2, 2, 3]
+    interval = mean_interval(values, rng=np.random.default_rng(5), clusters=owner)
+    without = mean_interval([1.0, 3.0, 5.0], rng=np.random.default_rng(5), clusters=[1, 2, 2])
+    assert (interval.n, interval.mean) == (2, 3.0)
+    assert interval == without
+
+
+def test_one_cluster_alone_has_a_mean_and_no_interval(rng: np.random.Generator) -> None:
+    interval = mean_interval([1.0, 2.0, 6.0], rng=rng, clusters=[4, 4, 4])
+    assert (interval.n, interval.mean) == (1, 3.0)
+    assert math.isnan(interval.low)
+    assert math.isnan(paired([1.0, 2.0], [0.0, 0.0], rng=rng, clusters=[4, 4]).p_value)
+
+
+def test_clusters_must_name_every_value(rng: np.random.Generator) -> None:
+    with pytest.raises(ValueError, match=r"whose each of the 2 values is, got shape \(3,\)"):
+        mean_interval([1, 2], rng=rng, clusters=[1, 2, 3])
