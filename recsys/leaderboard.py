@@ -57,7 +57,8 @@ def leaderboard(
     adjusted = holm(np.array([duel.p_value for duel in duels]))
     standings = []
     for rank, (card, duel, p) in enumerate(zip(ranked, [None, *duels], [np.nan, *adjusted], strict=True), start=1):
-        own = mean_interval(card.values[metric], level=level, resamples=resamples, rng=again())
+        values = card.values[metric]
+        own = mean_interval(values, level=level, resamples=resamples, rng=again(), clusters=card.clusters)
         standing = Standing(
             rank=rank,
             model=card.model,
@@ -91,7 +92,7 @@ def _check_comparable(scorecards: Sequence[Scorecard], metric: str) -> None:
         )
     for scorecard in scorecards:
         check_name(scorecard.values, metric, "per-user metric")
-        if not np.array_equal(np.sort(scorecard.users), np.sort(scorecards[0].users)):
+        if not np.array_equal(np.sort(scorecard.keys), np.sort(scorecards[0].keys)):
             raise ValueError(
                 f"{scorecard.model!r} and {scorecards[0].model!r} were judged on different users; "
                 "evaluate all models of a leaderboard on the same split"

@@ -137,3 +137,59 @@ def test_a_user_stands_once() -> None:
         card("a", [1.0, 0.0], users=np.array([3, 3], np.int32))
     with pytest.raises(ValueError, match="n_seen has 1 values for 2 users"):
         card("a", [1.0, 0.0], n_seen=np.zeros(1, np.int64))
+
+
+# --- several moments pooled ---
+
+
+def moments(model: str, rng: np.random.Generator, shift: float = 0.0) -> Scorecard:
+    """Two moments: users 0..39 in the first, 20..59 in the second."""
+    cards = []
+    for first in (0, 20):
+        users = np.arange(first, first + 40, dtype=np.int32)
+        values = rng.random(40) + shift
+        n_seen = np.zeros(40, np.int64) if first == 0 else np.full(40, 20)
+        cards.append(card(model, values, users=users, n_seen=n_seen, catalogue={"coverage_10": 0.5}))
+    return Scorecard.pooled(cards)
+
+
+def test_pooled_cards_hold_each_user_once_a_window(rng: np.random.Generator) -> None:
+    both = moments("a", rng)
+    assert (len(both.users), both.n_users) == (80, 60)
+    assert both.window is not None
+    assert both.window.tolist() == [0] * 40 + [1] * 40
+    assert dict(both.catalogue) == {}
+    assert summary(both, rng=rng)[0].n == 60
+    assert both.where(both.window == 1).n_users == 40
+    with pytest.raises(ValueError, match="must have each user once in each window"):
+        card("a", [1.0, 0.0], users=np.array([3, 3], np.int32), window=np.array([1, 1]))
+
+
+def test_pooled_cards_are_compared_row_by_row_and_resampled_by_user(rng: np.random.Generator) -> None:
+    a, b = moments("a", np.random.default_rng(1), 0.1), moments("b", np.random.default_rng(1))
+    order = rng.permutation(80)
+    assert b.window is not None
+    other = card("b", b.values["ndcg_10"][order], users=b.users[order], n_seen=b.n_seen[order], window=b.window[order])
+    result = compare(a, other, "ndcg_10", rng=rng)
+    assert (result.n, result.share_better) == (60, 1.0)
+    assert result.difference == pytest.approx(0.1)
+    with pytest.raises(ValueError, match="must both be pooled over windows, or neither"):
+        compare(a, card("c", [1.0]), "ndcg_10", rng=rng)
+
+
+def test_pooled_slices_count_a_user_where_he_stood(rng: np.random.Generator) -> None:
+    parts = {part.name: part for part in by_slice(moments("a", rng), "ndcg_10", rng=rng)}
+    assert (parts["cold"].n, parts["heavy"].n) == (40, 40)
+
+
+def test_pooled_cards_survive_a_file(rng: np.random.Generator) -> None:
+    both = moments("a", rng)
+    back = Scorecard.of_table(both.table())
+    np.testing.assert_array_equal(back.keys, both.keys)
+
+
+def test_only_one_model_is_pooled() -> None:
+    with pytest.raises(ValueError, match=r"'a' \(ndcg_10\) and 'b' \(ndcg_10\) are no one model"):
+        Scorecard.pooled([card("a", [1.0]), card("b", [1.0])])
+    with pytest.raises(ValueError, match="at least one scorecard to pool"):
+        Scorecard.pooled([])
