@@ -62,7 +62,7 @@ def temporal(dataset: Dataset, *, validation: Cut = 0.1, test: Cut = 0.1) -> Spl
     A duration counts back from the end of the log (test) or from the start of the test (validation); a share is of
     all rows, and rows of the same second stay together; a date or time is the part's first moment, UTC.
     """
-    time = _times(dataset, "temporal")
+    time = times_of(dataset, "temporal")
     test_start = _start(test, time, len(time), "test")
     validation_start = _start(validation, time[time < test_start], len(time), "validation", end=test_start)
     if validation_start >= test_start:
@@ -83,7 +83,7 @@ def leave_last_out(dataset: Dataset, *, n_validation: int = 1, n_test: int = 1, 
     for name, value in (("n_validation", n_validation), ("n_test", n_test), ("min_train", min_train)):
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise ValueError(f"{name} must be a whole number >= 1, got {value!r}")
-    _times(dataset, "leave_last_out")
+    times_of(dataset, "leave_last_out")
     rows = dataset.interactions
     order = np.lexsort((rows.kind, rows.item, rows.time, rows.user))
     owned = np.bincount(rows.user, minlength=rows.n_users)
@@ -142,7 +142,8 @@ def _parts(dataset: Dataset, part: NDArray[np.int8], method: str, cutoffs: tuple
     return Split(method=method, train=sides[0], validation=sides[1], test=sides[2], cutoffs=cutoffs)
 
 
-def _times(dataset: Dataset, method: str) -> NDArray[np.datetime64]:
+def times_of(dataset: Dataset, method: str) -> NDArray[np.datetime64]:
+    """(n,) the sorted times of the rows; a log that has none is refused: `method` cannot cut it."""
     time = dataset.interactions.time
     if len(time) == 0:
         raise DataError(f"{method} cannot cut {dataset.name!r}: it has no interactions")
@@ -157,8 +158,7 @@ def _start(
     cut: Cut, time: NDArray[np.datetime64], n_rows: int, part: str, end: np.datetime64 | None = None
 ) -> np.datetime64:
     """The first moment of a part that ends with the sorted `time`, or just before `end`."""
-    if isinstance(cut, str) and (found := re.fullmatch(r"(\d+(?:\.\d+)?)\s*(w|d|h|min|s)", cut.strip())):
-        seconds = round(float(found[1]) * UNITS[found[2]])
+    if (seconds := seconds_of(cut)) is not None:
         # the last second of the log belongs to it: a week of test is 7 x 86,400 whole seconds
         stop = _seconds(time[-1]) + 1 if end is None else _seconds(end)
         return np.datetime64(stop - seconds, "s")
@@ -173,6 +173,16 @@ def _start(
             f'{part} must be a duration such as "14d" (w, d, h, min, s), a share of the rows between 0 and 1, '
             f'or a date such as "2025-03-01", got {cut!r}'
         ) from None
+
+
+def seconds_of(cut: Cut) -> int | None:
+    """The length of a duration such as "14d"; None for what is no duration.
+
+    >>> seconds_of("36h"), seconds_of(0.1)
+    (129600, None)
+    """
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(w|d|h|min|s)", cut.strip()) if isinstance(cut, str) else None
+    return None if found is None else round(float(found[1]) * UNITS[found[2]])
 
 
 def _seconds(moment: np.datetime64) -> int:
