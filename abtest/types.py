@@ -46,10 +46,16 @@ class Stage:
 
 @dataclass(frozen=True, kw_only=True)
 class Holdout:
-    """A share in [0, 1] of all units that takes part in no experiment, hashed by a salt of its own."""
+    """A share in [0, 1] of all units that takes part in no experiment, hashed by a salt of its own.
+
+    since: when it began, or last grew: who is held out now has been since then; baseline: what the held out are given
+    meanwhile, opaque here.
+    """
 
     share: float
     salt: str = "holdout"
+    since: datetime | None = None
+    baseline: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Depends, Path
 from pydantic import TypeAdapter, ValidationError
 
 from abtest.analysis.metrics import load_metrics
+from abtest.assignment.holdout import reading
 from abtest.service.lifecycle import NotAllowedError
 from abtest.service.ports import Action, Change, Draft, Experiments, Wanted
 from abtest.service.problems import Problem, unknown
@@ -113,7 +114,15 @@ def holdout_router(experiments: Experiments, needs: Needs, telemetry: Telemetry)
 
     def answer() -> HoldoutOut:
         kept = experiments.holdout()
-        return HoldoutOut(share=kept.share, salt=kept.salt, changes=_told(experiments.holdout_audit()))
+        return HoldoutOut(
+            share=kept.share,
+            salt=kept.salt,
+            since=kept.since,
+            baseline=dict(kept.baseline),
+            compared=min(kept.share, 1 - kept.share),
+            reading=reading(kept),
+            changes=_told(experiments.holdout_audit()),
+        )
 
     @routes.get("", summary="The share of units that takes part in nothing")
     def now(caller: Annotated[Caller, Depends(needs("operator"))]) -> HoldoutOut:

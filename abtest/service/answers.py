@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import orjson
 from pydantic import TypeAdapter, ValidationError
 
+from abtest.assignment.holdout import KEY, companion
 from abtest.service.ingest import Ingest
 from abtest.service.lines import AGREE, Judged, judge
 from abtest.service.ports import Clock, Experiments, Limits, Reasons, Recommend, Slate, Snapshot
@@ -16,7 +17,7 @@ from abtest.service.problems import Problem, invalid, shown, unknown
 from abtest.service.schemas import ASSIGN, RECOMMEND, AssignRequest, RecommendRequest
 from abtest.service.tallies import Tally, Timing
 from abtest.service.telemetry import Telemetry
-from abtest.types import Assignment, Exposure
+from abtest.types import Assignment, Exposure, Outcome
 from bakeoff.catalogue import check_name
 
 T = TypeVar("T")
@@ -42,9 +43,8 @@ class Answers:
         self._check(asked)
         snapshot, now = self.experiments.snapshot, self.clock.now()
         keys = snapshot.running if asked.experiment is None else (asked.experiment,)
-        assigner = snapshot.assigner
         try:
-            found = [assigner.assign(key, asked.unit, now, asked.context) for key in keys]
+            found = [snapshot.assign(key, asked.unit, now, asked.context) for key in keys]
         except LookupError as error:
             raise unknown(error) from None
         return {"unit": asked.unit, "assignments": [described(one, snapshot) for one in found]}
@@ -60,17 +60,20 @@ class Answers:
         started = self.clock.ticks()
         snapshot = self.experiments.snapshot
         place = self._place(snapshot, asked)
-        key, name = (None, None) if place is None else (place.experiment, place.variant)
+        arm = snapshot.arm_of(asked.unit, self.clock.now())
+        key, name = (place.experiment, place.variant) if place else (KEY, arm) if arm else (None, None)
         tester = asked.variant is not None or (place is not None and place.reason == "override")
         if asked.variant is not None:
             key, name = asked.experiment, self._preview(snapshot, asked)
         variant = None if key is None or name is None else snapshot.variants[key, name]
+        if key == KEY and variant is not None and not variant.payload:
+            variant = None  # an arm of the holdout that names no version is given the champion's
         slate = await self.recommender(asked.unit, asked.k, variant, asked.context)
         self._count(slate, key or "", name or "", self.clock.ticks() - started)
         exposure, logged = None, False
         if asked.expose and not tester and key is not None and name is not None:
             exposure = self.new_id()
-            logged = await self._expose(exposure, asked, key, name, slate, request_id)
+            logged = await self._expose(exposure, asked, key, name, slate, request_id, arm)
         why = await self.reasons(asked.unit, slate, asked.context) if asked.reasons and self.reasons is not None else ()
         return {
             "request_id": request_id,
@@ -91,7 +94,7 @@ class Answers:
         """POST /v1/events: each line's fate, once everything that was kept is durable."""
         judged = judge(body, self.clock.now(), self.limits)
         good = [line.event for line in judged if line.event is not None]
-        new = iter(await self.ingest.keep(good))
+        new = iter(await self.ingest.keep([*good, *self._companions(good)]))
         fates = [_fate(line, new) for line in judged]
         counts = Counter(fate["fate"] for fate in fates)
         ahead = 0
@@ -111,6 +114,18 @@ class Answers:
             "fates": fates,
         }
 
+    def _companions(self, events: Sequence[Exposure | Outcome]) -> list[Exposure]:
+        """The second rows of slates that came late, where their units belong to the holdout.
+
+        An exposure without items is no slate: who only assigns logs the holdout's own, as of any experiment.
+        """
+        snapshot = self.experiments.snapshot
+        if snapshot.groups is None:
+            return []
+        slates = [e for e in events if isinstance(e, Exposure) and e.items and e.experiment != KEY]
+        arms = [snapshot.arm_of(shown.unit, shown.at) for shown in slates]
+        return [companion(shown, arm) for shown, arm in zip(slates, arms, strict=True) if arm is not None]
+
     def _check(self, asked: AssignRequest | RecommendRequest) -> None:
         most = self.limits.text
         if len(asked.unit) > most or (asked.experiment is not None and len(asked.experiment) > most):
@@ -129,7 +144,7 @@ class Answers:
         now = self.clock.now()
         if asked.experiment is not None:
             try:
-                found = snapshot.assigner.assign(asked.experiment, asked.unit, now, asked.context)
+                found = snapshot.assign(asked.experiment, asked.unit, now, asked.context)
             except LookupError as error:
                 raise unknown(error) from None
             return found if found.variant is not None else None
@@ -150,9 +165,12 @@ class Answers:
             raise unknown(error) from None
 
     async def _expose(
-        self, id: str, asked: RecommendRequest, key: str, name: str, slate: Slate, request_id: str
+        self, id: str, asked: RecommendRequest, key: str, name: str, slate: Slate, request_id: str, arm: str | None
     ) -> bool:
-        """Log the slate; false when the log cannot take it: whoever asked for items gets them all the same."""
+        """Log the slate; false when the log cannot take it: whoever asked for items gets them all the same.
+
+        arm: of the holdout, under which the slate is logged as well.
+        """
         context = {
             **asked.context,
             "request_id": request_id,
@@ -173,7 +191,7 @@ class Answers:
             context=context,
         )
         try:
-            await self.ingest.keep([shown])
+            await self.ingest.keep([shown] if arm is None or key == KEY else [shown, companion(shown, arm)])
         except Problem:  # the log itself tells why, once
             self.telemetry.unlogged.inc()
             return False

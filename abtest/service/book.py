@@ -2,11 +2,13 @@
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
 from datetime import datetime
+from typing import Any
 
+from abtest.assignment.holdout import KEY
 from abtest.assignment.plan import check, problems_of
 from abtest.service.lifecycle import NotAllowedError, changed, difference
 from abtest.service.ports import Action, Change, Draft, Serves, Snapshot, Wanted
@@ -44,12 +46,14 @@ class Book(ABC):
         """Take up what changed in the place; a plan that cannot run leaves the last good one, and is told."""
         experiments = sorted((d.experiment for d in self.drafts() if d.experiment.status != "archived"), key=_key)
         holdout = self.holdout()
-        told = "".join(to_json(Experiment, experiment, indent=None) for experiment in experiments) + repr(holdout)
+        baseline = self.baseline_of(holdout)
+        told = "".join(to_json(Experiment, experiment, indent=None) for experiment in experiments)
+        told += repr(holdout) + repr(baseline)
         revision = hashlib.sha256(told.encode()).hexdigest()[:16]
         if revision == self._snapshot.revision:
             return
         try:
-            snapshot = Snapshot.of(experiments, revision, serves=self._serves, holdout=holdout)
+            snapshot = Snapshot.of(experiments, revision, serves=self._serves, holdout=holdout, baseline=baseline)
         except ValueError as error:
             self._snapshot = replace(self._snapshot, problem=str(error))
             return
@@ -75,6 +79,10 @@ class Book(ABC):
         made = replace(draft, experiment=replace(draft.experiment, status="draft"))
         with self._locked():
             key = made.experiment.key
+            if key.lower() == KEY:
+                raise ValueError(
+                    f"the key {key!r} is that of the global holdout, which is analysed under it: take another"
+                )
             if any(key.lower() == kept.experiment.key.lower() for kept in self.drafts()):
                 raise ValueError(f"there is an experiment {key!r} already; a key names one experiment for ever")
             if problems := problems_of(made.experiment):
@@ -112,22 +120,27 @@ class Book(ABC):
         return self._changes(key)
 
     def hold_out(self, share: float, *, by: str, why: str) -> Holdout:
-        """Hold out a share of all units; while something runs it may only become less."""
+        """Hold out a share of all units; while something runs it may only become less.
+
+        Who is held out from now on is given until its end what everybody is given now. Less of it leaves both as they
+        are: since when, and what is given.
+        """
+        baseline = self._baseline() if share > 0 else {}  # outside the lock: a registry may take long
         with self._locked():
             before, running = self.holdout(), self._running()
-            after = replace(before, share=share)
+            after = replace(before, share=share) if share else Holdout(share=share, salt=before.salt)
+            if share > before.share:
+                after = replace(after, since=self._now(), baseline=baseline)
+            elif share and before.share > 0.5:  # who left it would be among those that it is compared with
+                after = replace(after, since=self._now())
             check(running, after)
             if share > before.share and running:
                 raise NotAllowedError(
                     f"the holdout is {before.share:.3g}, asked for {share:.3g}: more of it would throw units out of "
                     f"what runs ({', '.join(e.key for e in running)}); wait until nothing does"
                 )
-            self._note(
-                Change(
-                    at=self._now(), by=by, experiment="", action="holdout", before={"share": before.share},
-                    after={"share": share}, why=why,
-                )
-            )  # fmt: skip
+            old, new = _told(before), _told(after)
+            self._note(Change(at=self._now(), by=by, experiment="", action="holdout", before=old, after=new, why=why))
             self._keep_holdout(after)
         self.refresh()
         return after
@@ -135,6 +148,14 @@ class Book(ABC):
     def holdout_audit(self) -> Sequence[Change]:
         """Everything that was done to the holdout, oldest first."""
         return self._changes("")
+
+    def baseline_of(self, holdout: Holdout) -> Mapping[str, Any]:
+        """What its held out are given here: the payload of their arm; empty: what everybody is given."""
+        return holdout.baseline
+
+    def _baseline(self) -> Mapping[str, Any]:
+        """What everybody is given now, to be kept for who is held out from now on."""
+        return {}
 
     def _running(self, but: str = "") -> list[Experiment]:
         return [d.experiment for d in self.drafts() if d.experiment.status == "running" and d.experiment.key != but]
@@ -166,6 +187,11 @@ class Book(ABC):
     @abstractmethod
     def _changes(self, key: str) -> Sequence[Change]:
         """The audit of one experiment, oldest first; of the holdout: ""."""
+
+
+def _told(holdout: Holdout) -> dict[str, Any]:
+    """A holdout in its audit."""
+    return {"share": holdout.share, **({"baseline": dict(holdout.baseline)} if holdout.baseline else {})}
 
 
 def _key(experiment: Experiment) -> str:

@@ -5,9 +5,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, Protocol
 
-from abtest.assignment.assigner import Assigner
+from abtest.assignment import holdout as apart
+from abtest.assignment.assigner import NO_ATTRIBUTES, Assigner
 from abtest.assignment.plan import Plan, window
-from abtest.types import DecisionRule, Experiment, Exposure, Holdout, Metric, Outcome, Variant
+from abtest.types import Assignment, DecisionRule, Experiment, Exposure, Holdout, Metric, Outcome, Variant
 
 Fallback = Literal["", "champion", "popularity"]
 Why = Literal["", "error", "deadline", "busy", "missing"]
@@ -91,7 +92,8 @@ class Snapshot:
     """The experiments at one moment, ready to assign. revision: changes whenever an answer may.
 
     running: keys of the running ones, oldest start first; serving: those whose variants the recommender can fill;
-    variants: (experiment, variant) -> the variant; problem: why the newest definitions are not used, "" when they are.
+    variants: (experiment, variant) -> the variant, those of the holdout included; groups: assigns the holdout's own two
+    arms, None where nobody is held out; problem: why the newest definitions are not used, "" when they are.
     """
 
     assigner: Assigner
@@ -99,6 +101,7 @@ class Snapshot:
     running: tuple[str, ...]
     serving: tuple[str, ...]
     variants: Mapping[tuple[str, str], Variant]
+    groups: Assigner | None = None
     problem: str = ""
 
     @classmethod
@@ -109,19 +112,35 @@ class Snapshot:
         *,
         serves: Callable[[Experiment], bool],
         holdout: Holdout | None = None,
+        baseline: Mapping[str, Any] | None = None,
         problem: str = "",
     ) -> "Snapshot":
-        """The experiments checked together; a ValueError names every problem."""
+        """The experiments checked together; a ValueError names every problem. baseline: payload of who is held out."""
         plan = Plan(experiments, holdout)
+        held = apart.as_experiment(holdout, baseline)
+        known = [*plan, held] if held is not None else [*plan]
         running = sorted((e for e in plan if e.status == "running"), key=lambda e: (window(e)[0], e.key))
         return cls(
             assigner=Assigner(plan),
             revision=revision,
             running=tuple(e.key for e in running),
             serving=tuple(e.key for e in running if serves(e)),
-            variants={(e.key, v.name): v for e in plan for v in e.variants},
+            variants={(e.key, v.name): v for e in known for v in e.variants},
+            groups=None if held is None else Assigner(Plan([held])),
             problem=problem,
         )
+
+    def assign(
+        self, experiment: str, unit: str, at: datetime, attributes: Mapping[str, Any] = NO_ATTRIBUTES
+    ) -> Assignment:
+        """Where a unit stands in an experiment, or in the holdout by its own key."""
+        if experiment == apart.KEY and self.groups is not None:
+            return self.groups.assign(experiment, unit, at)
+        return self.assigner.assign(experiment, unit, at, attributes)
+
+    def arm_of(self, unit: str, at: datetime) -> str | None:
+        """The arm of the holdout that a unit belongs to, None for neither."""
+        return None if self.groups is None else self.groups.assign(apart.KEY, unit, at).variant
 
 
 @dataclass(frozen=True, kw_only=True)

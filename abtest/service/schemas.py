@@ -43,7 +43,11 @@ class _Out(BaseModel):
 
 
 class AssignRequest(_In):
-    """Who is to be assigned; without an experiment, in all that run. context: the attributes for their audiences."""
+    """Who is to be assigned; without an experiment, in all that run. context: the attributes for their audiences.
+
+    The experiment "holdout" tells which arm of the global holdout a unit is in, for callers that log exposures of
+    their own: "held out", "everybody else", or none of them.
+    """
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"unit": "u0001", "experiment": "demo-v2-vs-v1"}]})
     unit: Id
@@ -75,10 +79,10 @@ class RecommendRequest(_In):
     """Whom to fill a slate for.
 
     Without an experiment, the oldest running one that takes the unit decides which model fills it; a unit in none is
-    given the champion's. expose: log the slate as shown now; false when it may be shown later, or never, and the
-    exposure is sent to /v1/events. variant: what this variant of the experiment would show, for testers; never logged,
-    as little as what an experiment's `overrides` show. context: logged with the slate, and the attributes by which an
-    audience is chosen.
+    given the champion's, one that is held out from all of them what was champion when the holdout began. expose: log
+    the slate as shown now; false when it may be shown later, or never, and the exposure is sent to /v1/events.
+    variant: what this variant of the experiment would show, for testers; never logged, as little as what an
+    experiment's `overrides` show. context: logged with the slate, and the attributes by which an audience is chosen.
     """
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"unit": "u0001", "k": 5, "context": {"page": "home"}}]})
@@ -104,8 +108,9 @@ class RecommendAnswer(_Out):
     """A slate and who filled it.
 
     exposure: the id under which the slate is in the log, to be named by outcomes; null when it is in none (not part of
-    an experiment, not exposed, or the log could not take it: `logged` false). fallback, why: who stood in for the
-    model, and what was wrong with it.
+    an experiment, not exposed, or the log could not take it: `logged` false). experiment "holdout": the unit is in no
+    experiment, and in one of the two arms by which the global holdout is measured. fallback, why: who stood in for
+    the model, and what was wrong with it.
     """
 
     request_id: str
@@ -320,10 +325,18 @@ class HoldoutIn(WhyIn):
 
 
 class HoldoutOut(_Out):
-    """The units that take part in nothing, and who changed that."""
+    """The units that take part in nothing, and who changed that.
+
+    since: when it began or last grew; baseline: model -> the version that the held out are given meanwhile; compared:
+    the share of units that they are compared with; reading: how to read what came of it.
+    """
 
     share: float
     salt: str
+    since: datetime | None
+    baseline: dict[str, Any]
+    compared: float
+    reading: str
     changes: list["ChangeOut"]
 
 
