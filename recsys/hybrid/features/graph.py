@@ -8,7 +8,7 @@ from scipy.sparse import csr_matrix
 
 from recsys.compiled import compiled
 from recsys.data.interactions import Interactions
-from recsys.hybrid.features.base import Floats, Group, Past, Rows, columns
+from recsys.hybrid.features.base import Floats, Group, Past, Rows
 from recsys.models.base import State, likes
 from recsys.models.sparse import cosines, nearest, rows_of
 
@@ -59,23 +59,16 @@ class Graph(Group):
 
     def compute(self, rows: Rows) -> Floats:
         """(c, 11); 0 where no path leads from the history to the item, NaN without a history."""
-        total, recent, most, last, linked, paths = self._walk(rows, "edges").T
-        _, next_recent, next_most, next_last, _, _ = self._walk(rows, "arcs").T
-        length = np.where(rows.length > 0, rows.length, np.nan)[rows.query]
-        there = np.where(np.isnan(length), np.nan, 1.0)
-        return columns(
-            total * there,
-            total / length,
-            recent * there,
-            most * there,
-            last * there,
-            linked / length,
-            np.log1p(paths * self.learnt["root"][rows.item]) * there,
-            self.learnt["degree"][rows.item],
-            next_last * there,
-            next_recent * there,
-            next_most * there,
+        found: Floats = compiled(_described)(
+            self._walk(rows, "edges"),
+            self._walk(rows, "arcs"),
+            rows.length,
+            self.learnt["root"],
+            self.learnt["degree"],
+            rows.candidates.indptr,
+            rows.item,
         )
+        return found
 
     def _walk(self, rows: Rows, kind: str) -> Floats:
         walk = compiled(_walk)
@@ -126,18 +119,20 @@ def _walk(
     candidate_indptr: NDArray[np.int64],
     candidates: NDArray[np.int32],
 ) -> NDArray[np.float32]:
-    """(c, 6) sum, fading sum, maximum, last, count and sum by root of the edges from each history to its candidates.
-
-    Only what the history reaches is touched and cleared: the cost does not grow with the catalogue.
-    """
+    """(c, 6) sum, fading sum, maximum, last, count and sum by root of the edges from each history to its candidates."""
     found = np.zeros((len(candidates), 6), np.float32)
-    reached = np.zeros((len(edge_indptr) - 1, 6), np.float32)
+    row_of = np.full(len(edge_indptr) - 1, -1, np.int32)
     for query in range(len(indptr) - 1):
+        for place in range(candidate_indptr[query], candidate_indptr[query + 1]):
+            row_of[candidates[place]] = place
         stop = indptr[query + 1]
         for row in range(indptr[query], stop):
             item = items[row]
             for cell in range(edge_indptr[item], edge_indptr[item + 1]):
-                at, edge = reached[edge_items[cell]], edges[cell]
+                place = row_of[edge_items[cell]]
+                if place < 0:
+                    continue
+                at, edge = found[place], edges[cell]
                 at[0] += edge
                 at[1] += edge * fade[row]
                 at[2] = max(at[2], edge)
@@ -146,9 +141,28 @@ def _walk(
                 at[4] += 1
                 at[5] += edge * root[item]
         for place in range(candidate_indptr[query], candidate_indptr[query + 1]):
-            found[place] = reached[candidates[place]]
-        for row in range(indptr[query], stop):
-            item = items[row]
-            for cell in range(edge_indptr[item], edge_indptr[item + 1]):
-                reached[edge_items[cell]] = 0
+            row_of[candidates[place]] = -1
+    return found
+
+
+def _described(
+    edges: NDArray[np.float32],
+    arcs: NDArray[np.float32],
+    length: NDArray[np.int64],
+    root: NDArray[np.float32],
+    degree: NDArray[np.float32],
+    candidate_indptr: NDArray[np.int64],
+    candidates: NDArray[np.int32],
+) -> NDArray[np.float32]:
+    """(c, 11) the features, of what the walks over edges and arcs found."""
+    found = np.full((len(candidates), 11), np.nan, np.float32)
+    for query in range(len(length)):
+        for pair in range(candidate_indptr[query], candidate_indptr[query + 1]):
+            of, edge, arc, item = found[pair], edges[pair], arcs[pair], candidates[pair]
+            of[7] = degree[item]
+            if length[query] == 0:
+                continue
+            of[0], of[1], of[2], of[3], of[4] = edge[0], edge[0] / length[query], edge[1], edge[2], edge[3]
+            of[5], of[6] = edge[4] / length[query], np.log1p(edge[5] * root[item])
+            of[8], of[9], of[10] = arc[3], arc[1], arc[2]
     return found

@@ -5,6 +5,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from recsys.compiled import compiled
 from recsys.encoders.parts import suggested
 from recsys.hybrid.features.base import Floats, Group, Past, Rows, columns, percentiles, ratio, texts
 from recsys.hybrid.features.taste import label_columns, label_shares
@@ -64,34 +65,57 @@ class Numbers(Group):
         return np.hstack(parts) if parts else np.zeros((len(rows.item), 0), np.float32)
 
     def _column(self, rows: Rows, place: int) -> Floats:
-        table, (crowd_mean, crowd_spread) = self.learnt[f"{place}.item"], self.learnt[f"{place}.crowd"].tolist()
-        percentile = table[:, 1].astype(np.float64)
-        of_item, of_row = percentile[rows.item], percentile[rows.queries.items]
-        mean = rows.mean(of_row, rows.row_weight)
-        spread = np.sqrt((rows.mean(of_row**2, rows.row_weight) - mean**2).clip(min=0))
-        known = rows.total(~np.isnan(of_row))
-        last = np.where(rows.last_item >= 0, percentile[rows.last_item.clip(min=0)], np.nan)
-        gap = of_item - mean[rows.query]
-        return columns(
-            table[rows.item],
-            mean[rows.query],
-            gap,
-            np.abs(gap) / (spread[rows.query] + 0.1),
-            of_item - last[rows.query],
-            ratio(_not_above(of_row, rows.row_query, of_item, rows.query), known[rows.query]),
-            ((mean - crowd_mean) / (max(crowd_spread, 0.01) / np.sqrt(known.clip(min=1))))[rows.query],
+        found: Floats = compiled(_described)(
+            rows.queries.indptr,
+            rows.queries.items,
+            rows.row_weight,
+            self.learnt[f"{place}.item"],
+            self.learnt[f"{place}.crowd"].astype(np.float64),
+            rows.candidates.indptr,
+            rows.item,
         )
+        return found
 
 
-def _not_above(
-    of_row: NDArray[np.float64],
-    row_query: NDArray[np.int64],
-    of_item: NDArray[np.float64],
-    query: NDArray[np.int64],
-) -> NDArray[np.float64]:
-    """(c,) rows of the query's history whose value is not above the item's; values are in 0..1."""
-    there = ~np.isnan(of_row)
-    keys = np.sort(2 * row_query[there] + of_row[there])  # 2 apart: histories never mix
-    upto = np.searchsorted(keys, 2 * query + np.where(np.isnan(of_item), 0.0, of_item), side="right")
-    before = np.searchsorted(keys, 2 * query - 0.5)
-    return np.where(np.isnan(of_item), np.nan, upto - before)
+def _described(
+    indptr: NDArray[np.int64],
+    items: NDArray[np.int32],
+    weight: NDArray[np.float64],
+    table: Floats,
+    crowd: NDArray[np.float64],
+    candidate_indptr: NDArray[np.int64],
+    candidates: NDArray[np.int32],
+) -> Floats:
+    """(c, 9) the features of each candidate in one numeric column; table: (n_items, 3) its value and percentiles."""
+    found = np.full((len(candidates), 9), np.nan, np.float32)
+    for query in range(len(indptr) - 1):
+        start, stop = indptr[query], indptr[query + 1]
+        values, known = np.empty(stop - start), 0
+        total = mean = spread = 0.0
+        for row in range(start, stop):  # mean and spread in one pass (Welford 1962, West 1979)
+            value = np.float64(table[items[row], 1])
+            if np.isnan(value):
+                continue
+            values[known] = value
+            known += 1
+            if weight[row] > 0:
+                total += weight[row]
+                step = value - mean
+                mean += step * weight[row] / total
+                spread += weight[row] * step * (value - mean)
+        if total == 0:
+            mean = spread = np.nan
+        else:
+            spread = np.sqrt(max(spread / total, 0.0))
+        ordered = np.sort(values[:known])
+        last = np.float64(table[items[stop - 1], 1]) if stop > start else np.nan
+        choosy = (mean - crowd[0]) / (max(crowd[1], 0.01) / np.sqrt(max(known, 1)))
+        for pair in range(candidate_indptr[query], candidate_indptr[query + 1]):
+            of, own = found[pair], table[candidates[pair]]
+            value = np.float64(own[1])
+            of[:3] = own
+            of[3], of[4], of[5], of[6] = mean, value - mean, abs(value - mean) / (spread + 0.1), value - last
+            if known and not np.isnan(value):
+                of[7] = np.searchsorted(ordered, value, side="right") / known
+            of[8] = choosy
+    return found

@@ -5,7 +5,8 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.hybrid.features.base import Floats, Group, Past, Rows, columns, texts
+from recsys.compiled import compiled
+from recsys.hybrid.features.base import Floats, Group, Past, Rows, texts
 from recsys.models.base import State
 
 
@@ -39,22 +40,38 @@ class Origins(Group):
                 f"the features are of the sources {', '.join(self.learnt['origins'].tolist())}, the candidates come "
                 f"from {', '.join(candidates.origins)}; fit both together"
             )
-        named = ~np.isnan(candidates.ranks)
-        scaled = _scaled(candidates.scores, candidates.indptr, rows.query)
-        parts = [part for own in zip(candidates.ranks.T, candidates.scores.T, scaled.T, strict=True) for part in own]
-        best = np.fmin.reduce(candidates.ranks, axis=1)
-        return columns(*parts, named.sum(axis=1), best, candidates.fused, np.nan_to_num(scaled).mean(axis=1))
+        found: Floats = compiled(_described)(candidates.indptr, candidates.ranks, candidates.scores, candidates.fused)
+        return found
 
 
-def _scaled(scores: Floats, indptr: NDArray[np.int64], query: NDArray[np.int64]) -> Floats:
-    """Each column from 0 to 1 within each query; 1 where all are equal, NaN stays."""
-    full = np.flatnonzero(np.diff(indptr) > 0)
-    if len(full) == 0:
-        return scores
-    low = np.full((len(indptr) - 1, scores.shape[1]), np.nan, np.float32)
-    high = low.copy()
-    low[full] = np.fmin.reduceat(scores, indptr[full], axis=0)
-    high[full] = np.fmax.reduceat(scores, indptr[full], axis=0)
-    width = (high - low)[query]
-    flat = np.where(np.isnan(scores), np.float32(np.nan), np.float32(1.0))
-    return np.asarray(np.divide(scores - low[query], width, out=flat, where=width > 0), np.float32)
+def _described(
+    indptr: NDArray[np.int64], ranks: Floats, scores: Floats, fused: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """(c, 3 n_origins + 4); the scores are scaled within each query, 1 where all are equal, NaN stays."""
+    n_origins = ranks.shape[1]
+    found = np.full((len(ranks), 3 * n_origins + 4), np.nan, np.float32)
+    low, high = np.empty(n_origins, np.float32), np.empty(n_origins, np.float32)
+    for query in range(len(indptr) - 1):
+        low[:], high[:] = np.inf, -np.inf
+        for pair in range(indptr[query], indptr[query + 1]):
+            for origin in range(n_origins):
+                if not np.isnan(scores[pair, origin]):
+                    low[origin] = min(low[origin], scores[pair, origin])
+                    high[origin] = max(high[origin], scores[pair, origin])
+        for pair in range(indptr[query], indptr[query + 1]):
+            agree, best, total = 0, np.float32(np.nan), 0.0
+            for origin in range(n_origins):
+                rank, score = ranks[pair, origin], scores[pair, origin]
+                found[pair, 3 * origin], found[pair, 3 * origin + 1] = rank, score
+                if not np.isnan(score):
+                    width = high[origin] - low[origin]
+                    scaled = (score - low[origin]) / width if width > 0 else np.float32(1.0)
+                    found[pair, 3 * origin + 2] = scaled
+                    total += float(scaled)
+                if not np.isnan(rank):
+                    agree += 1
+                    best = rank if np.isnan(best) else min(best, rank)
+            end = 3 * n_origins
+            found[pair, end], found[pair, end + 1], found[pair, end + 2] = agree, best, fused[pair]
+            found[pair, end + 3] = total / n_origins
+    return found

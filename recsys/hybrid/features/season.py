@@ -5,7 +5,8 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.hybrid.features.base import DAY, Floats, Group, Past, Rows, columns, ratio
+from recsys.compiled import compiled
+from recsys.hybrid.features.base import DAY, Floats, Group, Past, Rows
 from recsys.models.base import State
 
 PARTS = 6
@@ -44,22 +45,43 @@ class Season(Group):
 
     def compute(self, rows: Rows) -> Floats:
         """(c, 9)."""
-        weekday, part, hour = _calendar(rows.moments)
-        row_weekday, row_part, _ = _calendar(rows.queries.times)
-        same_day = ratio(rows.total(row_weekday == weekday[rows.row_query]), rows.length)
-        same_part = ratio(rows.total(row_part == part[rows.row_query]), rows.length)
-        angle, query, item = 2 * np.pi * hour / 24, rows.query, rows.item
-        return columns(
-            np.sin(angle)[query],
-            np.cos(angle)[query],
-            weekday[query],
-            (weekday >= 5)[query],
-            self.learnt["weekday_lift"][item, weekday[query]],
-            self.learnt["part_lift"][item, part[query]],
-            self.learnt["weekend_lift"][item, weekday[query] // 5],
-            same_day[query],
-            same_part[query],
+        found: Floats = compiled(_described)(
+            rows.queries.indptr,
+            *_calendar(rows.queries.times)[:2],
+            *_calendar(rows.moments),
+            *(self.learnt[f"{name}_lift"] for name in ("weekday", "part", "weekend")),
+            rows.candidates.indptr,
+            rows.item,
         )
+        return found
+
+
+def _described(
+    indptr: NDArray[np.int64],
+    row_weekday: NDArray[np.int64],
+    row_part: NDArray[np.int64],
+    weekday: NDArray[np.int64],
+    part: NDArray[np.int64],
+    hour: NDArray[np.float64],
+    weekday_lift: Floats,
+    part_lift: Floats,
+    weekend_lift: Floats,
+    candidate_indptr: NDArray[np.int64],
+    candidates: NDArray[np.int32],
+) -> Floats:
+    found = np.full((len(candidates), 9), np.nan, np.float32)
+    for query in range(len(indptr) - 1):
+        start, stop, day, time = indptr[query], indptr[query + 1], weekday[query], part[query]
+        angle, weekend = 2 * np.pi * hour[query] / 24, day // 5
+        same_day = same_part = np.nan
+        if stop > start:
+            same_day, same_part = (row_weekday[start:stop] == day).mean(), (row_part[start:stop] == time).mean()
+        for pair in range(candidate_indptr[query], candidate_indptr[query + 1]):
+            of, item = found[pair], candidates[pair]
+            of[0], of[1], of[2], of[3] = np.sin(angle), np.cos(angle), day, weekend
+            of[4], of[5], of[6] = weekday_lift[item, day], part_lift[item, time], weekend_lift[item, weekend]
+            of[7], of[8] = same_day, same_part
+    return found
 
 
 def _calendar(

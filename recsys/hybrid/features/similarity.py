@@ -7,9 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
+from recsys.compiled import compiled
 from recsys.encoders.combine import reduced, unit_rows
 from recsys.encoders.parts import encoded
-from recsys.hybrid.features.base import Floats, Group, Past, Rows, columns, ratio
+from recsys.hybrid.features.base import Floats, Group, Past, Rows
 from recsys.models.base import State, likes
 
 DIMENSIONS = 48
@@ -54,16 +55,16 @@ class Similarity(Group):
         vectors = self.learnt["vectors"]
         if vectors.shape[1] == 0:
             return np.zeros((len(rows.item), 0), np.float32)
-        of_item = vectors[rows.item]
-        weight = rows.row_weight
-        whole, recent = (rows.sums(vectors, w) for w in (weight, weight * FADE**rows.row_age))
-        last = np.where((rows.last_item >= 0)[:, None], vectors[rows.last_item.clip(min=0)], np.float32(np.nan))
-        cosines = [np.einsum("cd,cd->c", unit[rows.query], of_item) for unit in (_unit(whole), _unit(recent), last)]
-        total = rows.total(weight)
-        focus = ratio(np.linalg.norm(whole, axis=1), total)
-        table = columns(*cosines, *_nearest(rows, vectors, of_item), focus[rows.query])
-        table[~self.learnt["known"][rows.item], :5] = np.nan
-        return table
+        found: Floats = compiled(_cosines)(
+            rows.queries.indptr,
+            rows.queries.items,
+            rows.row_weight,
+            vectors,
+            self.learnt["known"],
+            rows.candidates.indptr,
+            rows.item,
+        )
+        return found
 
 
 class Content(Similarity):
@@ -91,18 +92,50 @@ class Latent(Similarity):
         return reduced(csr_matrix((data, liked.indices, liked.indptr), shape=liked.shape).T.tocsr(), DIMENSIONS)
 
 
-def _unit(profiles: Floats) -> Floats:
-    """The rows at length 1; NaN where there is nothing."""
-    return ratio(profiles, np.linalg.norm(profiles, axis=1, keepdims=True)).astype(np.float32)
-
-
-def _nearest(rows: Rows, vectors: Floats, of_item: Floats) -> tuple[Floats, Floats]:
-    """(c,) the largest and the mean cosine of each item with the last RECENT items of its history."""
-    most, mean = (np.full(len(of_item), np.nan, np.float32) for _ in range(2))
-    ends, bounds = rows.queries.indptr, rows.candidates.indptr
-    for query in np.flatnonzero(rows.length > 0):
-        pairs = slice(bounds[query], bounds[query + 1])
-        recent = rows.queries.items[max(ends[query], ends[query + 1] - RECENT) : ends[query + 1]]
-        cosines = of_item[pairs] @ vectors[recent].T
-        most[pairs], mean[pairs] = cosines.max(axis=1), cosines.mean(axis=1)
-    return most, mean
+def _cosines(
+    indptr: NDArray[np.int64],
+    items: NDArray[np.int32],
+    weight: NDArray[np.float64],
+    vectors: Floats,
+    known: NDArray[np.bool_],
+    candidate_indptr: NDArray[np.int64],
+    candidates: NDArray[np.int32],
+) -> Floats:
+    """(c, 6) the features of each candidate; NaN for a history of no direction, and but for the last for no item."""
+    found = np.full((len(candidates), 6), np.nan, np.float32)
+    width = vectors.shape[1]
+    whole, recent = np.zeros(width), np.zeros(width)
+    # beside each other: the whole, its end, the last item, the last items; one product is then a loop without sums
+    profiles, products = np.zeros((width, 3 + RECENT), np.float32), np.zeros(3 + RECENT, np.float32)
+    for query in range(len(indptr) - 1):
+        start, stop = indptr[query], indptr[query + 1]
+        if start == stop:
+            continue
+        whole[:], recent[:], profiles[:], total = 0.0, 0.0, 0.0, 0.0
+        for row in range(start, stop):
+            own, faded = weight[row], weight[row] * FADE ** (stop - 1 - row)
+            total += own
+            for at in range(width):
+                whole[at] += own * vectors[items[row], at]
+                recent[at] += faded * vectors[items[row], at]
+        length, length_recent = np.sqrt((whole * whole).sum()), np.sqrt((recent * recent).sum())
+        near = min(RECENT, stop - start)
+        for at in range(width):
+            profiles[at, 0] = whole[at] / length if length > 0 else np.nan
+            profiles[at, 1] = recent[at] / length_recent if length_recent > 0 else np.nan
+            profiles[at, 2] = vectors[items[stop - 1], at]
+            for place in range(near):
+                profiles[at, 3 + place] = vectors[items[stop - near + place], at]
+        for pair in range(candidate_indptr[query], candidate_indptr[query + 1]):
+            if total > 0:
+                found[pair, 5] = length / total
+            if not known[candidates[pair]]:
+                continue
+            products[:] = 0
+            for at in range(width):
+                value = vectors[candidates[pair], at]
+                for place in range(3 + RECENT):
+                    products[place] += value * profiles[at, place]
+            found[pair, :3] = products[:3]
+            found[pair, 3], found[pair, 4] = products[3 : 3 + near].max(), products[3 : 3 + near].mean()
+    return found

@@ -6,9 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
+from recsys.compiled import compiled
 from recsys.encoders.base import words_of
 from recsys.encoders.parts import suggested
-from recsys.hybrid.features.base import Floats, Group, Past, Rows, columns, ratio, texts
+from recsys.hybrid.features.base import Floats, Group, Past, Rows, ratio, texts
 from recsys.models.base import State
 
 MOST_COLUMNS, MOST_LABELS = 4, 256
@@ -58,34 +59,66 @@ class Taste(Group):
         return np.hstack(parts) if parts else np.zeros((len(rows.item), 0), np.float32)
 
     def _column(self, rows: Rows, place: int) -> Floats:
-        labels, parts, usual = (self.learnt[f"{place}.{name}"] for name in ("labels", "parts", "usual"))
-        of_item = labels[rows.item], parts[rows.item]
-
-        def profile(weights: NDArray[np.float64]) -> NDArray[np.float64]:
-            """(n, n_labels) the labels of the histories, each row by its weight."""
-            weighted = weights[:, None] * parts[rows.queries.items]
-            cell = rows.row_query[:, None] * len(usual) + labels[rows.queries.items]
-            size = len(rows.queries) * len(usual)
-            sums = np.bincount(cell.ravel(), weighted.ravel(), minlength=size).astype(np.float64)
-            return sums.reshape(-1, len(usual))
-
-        weight = rows.row_weight
-        counts, taste = profile(np.ones(len(weight))), _normed(profile(weight))
-        recent, last = _normed(profile(weight * FADE**rows.row_age)), profile((rows.row_age == 0) * 1.0)
-        last[rows.length == 0] = np.nan
-        share = _of(taste, of_item, rows.query)
-        expected = _of(usual[None], of_item, np.zeros_like(rows.query))
-        known = np.nan_to_num(taste)
-        entropy = -(known * np.log(known, out=np.zeros_like(known), where=known > 0)).sum(axis=1)
-        return columns(
-            share,
-            _of(recent, of_item, rows.query),
-            np.log((share + 0.05 * expected + 1e-6) / (1.05 * expected + 1e-6)),
-            np.log1p(_of(counts, of_item, rows.query)),
-            _of(last, of_item, rows.query),
-            np.exp(entropy)[rows.query],
-            self.learnt[f"{place}.among"][rows.item],
+        found: Floats = compiled(_described)(
+            rows.queries.indptr,
+            rows.queries.items,
+            rows.row_weight,
+            *(self.learnt[f"{place}.{name}"] for name in ("labels", "parts", "usual", "among")),
+            rows.candidates.indptr,
+            rows.item,
         )
+        return found
+
+
+def _described(
+    indptr: NDArray[np.int64],
+    items: NDArray[np.int32],
+    weight: NDArray[np.float64],
+    labels: NDArray[np.int32],
+    parts: Floats,
+    usual: Floats,
+    among: NDArray[np.floating],
+    candidate_indptr: NDArray[np.int64],
+    candidates: NDArray[np.int32],
+) -> Floats:
+    """(c, 7) the features of each candidate in one column of labels."""
+    found = np.full((len(candidates), 7), np.nan, np.float32)
+    profiles = np.zeros((4, len(usual)))  # by weight, by weight and age, by rows, of the last row
+    for query in range(len(indptr) - 1):
+        start, stop = indptr[query], indptr[query + 1]
+        profiles[:] = 0
+        for row in range(start, stop):
+            own = weight[row], weight[row] * FADE ** (stop - 1 - row), 1.0, 1.0 if row == stop - 1 else 0.0
+            for slot in range(labels.shape[1]):
+                label, part = labels[items[row], slot], parts[items[row], slot]
+                for kind in range(4):
+                    profiles[kind, label] += own[kind] * part
+        entropy = 0.0
+        for kind in range(2):
+            total = profiles[kind].sum()
+            for label in range(len(usual)):
+                profiles[kind, label] = profiles[kind, label] / total if total > 0 else np.nan
+        for label in range(len(usual)):
+            if profiles[0, label] > 0:
+                entropy -= profiles[0, label] * np.log(profiles[0, label])
+        if start == stop:
+            profiles[3] = np.nan
+        spread = np.exp(entropy)
+        for pair in range(candidate_indptr[query], candidate_indptr[query + 1]):
+            item, expected = candidates[pair], 0.0
+            share = recent = counts = last = 0.0
+            for slot in range(labels.shape[1]):
+                label, part = labels[item, slot], np.float64(parts[item, slot])
+                expected += usual[label] * part
+                share += profiles[0, label] * part
+                recent += profiles[1, label] * part
+                counts += profiles[2, label] * part
+                last += profiles[3, label] * part
+            of = found[pair]
+            of[0], of[1] = share, recent
+            of[2] = np.log((share + 0.05 * expected + 1e-6) / (1.05 * expected + 1e-6))
+            of[3], of[4], of[5], of[6] = np.log1p(counts), last, spread, among[item]
+    return found
 
 
 def label_columns(features: Any) -> list[str]:
@@ -115,19 +148,3 @@ def _slots(shares: Floats) -> tuple[NDArray[np.int32], Floats]:
     labels = np.argsort(-shares, axis=1, kind="stable")[:, :width].astype(np.int32)
     parts = np.take_along_axis(shares, labels, axis=1)
     return np.where(parts > 0, labels, 0).astype(np.int32), parts
-
-
-def _normed(profile: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The rows with sum 1; NaN where a history has no label."""
-    return ratio(profile, profile.sum(axis=1, keepdims=True))
-
-
-def _of(
-    profile: NDArray[Any], of_item: tuple[NDArray[np.int32], Floats], query: NDArray[np.int64]
-) -> NDArray[np.float64]:
-    """(c,) the part of the query's profile that has the item's labels."""
-    labels, parts = of_item
-    total = np.zeros(len(query))
-    for slot in range(labels.shape[1]):
-        total += profile[query, labels[:, slot]] * parts[:, slot]
-    return total

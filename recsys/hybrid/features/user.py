@@ -5,9 +5,12 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.hybrid.features.base import Floats, Group, Past, Rows, columns, percentiles, ratio
+from recsys.compiled import compiled
+from recsys.hybrid.features.base import Floats, Group, Past, Rows, percentiles
 from recsys.models.base import State
 
+WINDOWS = (1, 7, 30)
+"""Days."""
 SESSION_DAYS = 0.5 / 24
 """Half an hour: what came so shortly before the last row belongs to the same visit."""
 
@@ -44,35 +47,43 @@ class Activity(Group):
 
     def compute(self, rows: Rows) -> Floats:
         """(c, 16): computed for the queries, then dealt out to their items."""
-        n_items = len(self.learnt["popular"])
-        length, days, weight = rows.length, rows.row_days, rows.queries.weights.astype(np.float64)
-        pairs = np.unique(rows.row_query * n_items + rows.queries.items) // n_items
-        distinct = np.bincount(pairs, minlength=len(length))
-        filled = np.where(length > 0, 1.0, np.nan)
-        first, last = rows.queries.indptr[:-1], (rows.queries.indptr[1:] - 1).clip(min=0)
-        ends = [_at(values, place) * filled for values, place in ((days, last), (days, first), (weight, last))]
-        idle, tenure, weight_last = ends
-        popular = self.learnt["popular"][rows.queries.items].astype(np.float64)
-        mean_weight, mean_popular = rows.mean(weight), rows.mean(popular)
-        of_query = columns(
-            np.log1p(length),
-            np.log1p(distinct),
-            1 - ratio(distinct, length),
-            *(np.log1p(rows.total(days <= window)) for window in (1, 7, 30)),
-            np.log1p(rows.total(days - idle[rows.row_query] <= SESSION_DAYS)),
-            np.log1p(idle),
-            np.log1p(tenure),
-            np.log1p(ratio(tenure - idle, np.where(length > 1, length - 1, 0))),
-            mean_weight,
-            np.sqrt((rows.mean(weight**2) - mean_weight**2).clip(min=0)),
-            weight_last,
-            mean_popular,
-            _at(popular, last) * filled,
-            np.sqrt((rows.mean(popular**2) - mean_popular**2).clip(min=0)),
+        of_query: Floats = compiled(_habits)(
+            rows.queries.indptr,
+            rows.queries.items,
+            rows.queries.weights,
+            rows.row_days,
+            self.learnt["popular"],
         )
         return of_query[rows.query]
 
 
-def _at(values: NDArray[np.float64], place: NDArray[np.int64]) -> NDArray[np.float64]:
-    """values[place]; anything where there are no values at all."""
-    return values[place.clip(max=len(values) - 1)] if len(values) else np.zeros(len(place))
+def _habits(
+    indptr: NDArray[np.int64],
+    items: NDArray[np.int32],
+    weights: NDArray[np.float32],
+    days: NDArray[np.float64],
+    popular: NDArray[np.float32],
+) -> NDArray[np.float32]:
+    """(n, 16) the features of each history."""
+    found = np.full((len(indptr) - 1, 16), np.nan, np.float32)
+    for query in range(len(indptr) - 1):
+        start, stop = indptr[query], indptr[query + 1]
+        length = stop - start
+        of = found[query]
+        if length == 0:
+            of[:2], of[3:7] = 0, 0
+            continue
+        ordered = np.sort(items[start:stop])
+        distinct = 1 + (ordered[1:] != ordered[:-1]).sum()
+        of[0], of[1], of[2] = np.log1p(length), np.log1p(distinct), 1 - distinct / length
+        passed, idle, tenure = days[start:stop], days[stop - 1], days[start]
+        for place in range(len(WINDOWS)):
+            of[3 + place] = np.log1p((passed <= WINDOWS[place]).sum())
+        of[6] = np.log1p((passed - idle <= SESSION_DAYS).sum())
+        of[7], of[8] = np.log1p(idle), np.log1p(tenure)
+        if length > 1:
+            of[9] = np.log1p((tenure - idle) / (length - 1))
+        weight, known = weights[start:stop].astype(np.float64), popular[items[start:stop]].astype(np.float64)
+        of[10], of[11], of[12] = weight.mean(), weight.std(), weight[-1]
+        of[13], of[14], of[15] = known.mean(), known[-1], known.std()
+    return found
