@@ -2,11 +2,13 @@
 
 import fcntl
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
+from typing import Any
 
+from abtest.assignment.holdout import HELD_OUT, KEY
 from abtest.service.book import Book, Prepare
 from abtest.service.ports import Change, Draft, Serves
 from abtest.service.telemetry import say
@@ -15,6 +17,7 @@ from bakeoff import durable
 from bakeoff.records import from_json, to_json
 from experiments.audit import Audit
 from experiments.home import Home
+from experiments.journal import Journal
 from experiments.notes import Note, Notes
 from experiments.store import Definition, ExperimentStore
 
@@ -22,7 +25,10 @@ HOLDOUT = "holdout.json"
 
 
 class StoredBook(Book):
-    """Experiments as `experiments.store` keeps them; those that it creates are of one registered model."""
+    """Experiments as `experiments.store` keeps them; those that it creates are of one registered model.
+
+    champions: the champion of every registered model, which a holdout keeps for who is held out.
+    """
 
     def __init__(
         self,
@@ -33,8 +39,9 @@ class StoredBook(Book):
         serves: Serves,
         prepare: Prepare,
         warm: Prepare | None = None,
+        champions: Callable[[], Mapping[str, int]] = dict,
     ) -> None:
-        self._home, self._model = home, model
+        self._home, self._model, self._champions = home, model, champions
         self._store, self._trail = ExperimentStore(home), Audit(home)
         self._damaged: set[str] = set()
         super().__init__(now=now, serves=serves, prepare=prepare, warm=warm)
@@ -50,9 +57,28 @@ class StoredBook(Book):
         return from_json(Holdout, path.read_bytes()) if path.exists() else Holdout(share=0.0)
 
     def versions(self) -> set[int]:
-        """The versions that running experiments of this model name."""
+        """The versions that running experiments of this model name, and the one that the held out are given."""
         running = [e for e in self.snapshot.assigner.plan if e.key in self.snapshot.serving]
-        return {int(variant.payload["version"]) for e in running for variant in e.variants}
+        named = {int(variant.payload["version"]) for e in running for variant in e.variants}
+        held = self.snapshot.variants.get((KEY, HELD_OUT))
+        return named | ({int(held.payload["version"])} if held is not None and held.payload else set())
+
+    def baseline_of(self, holdout: Holdout) -> Mapping[str, Any]:
+        """The version that was champion when the holdout began, or went back to from there.
+
+        What was rolled back is given to nobody: the held out go back with everybody else.
+        """
+        version = holdout.baseline.get(self._model)
+        if version is None:
+            return {}
+        for move in Journal(self._home).events(self._model):
+            undone = move.change == "rollback" and move.before == version and move.version is not None
+            if undone and holdout.since is not None and move.at >= holdout.since:
+                version = move.version
+        return {"model": self._model, "version": version}
+
+    def _baseline(self) -> Mapping[str, Any]:
+        return dict(self._champions())
 
     @contextmanager
     def _locked(self) -> Iterator[None]:

@@ -2,11 +2,17 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from abtest.assignment.assigner import Assigner
+from abtest.assignment.holdout import KEY
+from abtest.assignment.plan import Plan
 from abtest.events import LOGS
 from abtest.events.log import EventLog
 from abtest.types import Experiment
@@ -59,11 +65,32 @@ def configured(home: Home, path: Path | None) -> EventLog:
 
 
 def counted(log: EventLog, experiment: Experiment) -> pa.Table:
-    """The exposures of an experiment without those of its testers, whoever logged them."""
+    """The exposures of an experiment without those of its testers, whoever logged them.
+
+    Of the holdout: of the units that are in the same arm still.
+    """
     shown = log.exposures(experiment.key)
+    if experiment.key == KEY:
+        shown = still_there(shown, experiment)
     if not experiment.overrides:
         return shown
     return shown.filter(pc.invert(pc.is_in(shown["unit"], value_set=pa.array(list(experiment.overrides), pa.string()))))
+
+
+def still_there(exposures: pa.Table, experiment: Experiment) -> pa.Table:
+    """The exposures of the holdout whose units are in the same arm now.
+
+    Who was let go when it was made smaller has lived in both worlds and belongs to neither arm. experiment: as
+    `abtest.assignment.holdout.as_experiment` gives it.
+    """
+    if not len(exposures):
+        return exposures
+    units = exposures["unit"].combine_chunks().dictionary_encode()
+    always = Plan([replace(experiment, starts=None, overrides={})])
+    now = Assigner(always).assign_many(experiment.key, units.dictionary.to_pylist(), datetime.now(UTC))
+    arms = np.array([*now.variants, ""])[now.variant]  # of neither arm: -1, the last
+    logged = exposures["variant"].to_numpy(zero_copy_only=False)
+    return exposures.filter(pa.array(arms[units.indices.to_numpy()] == logged))
 
 
 def _note(home: Home) -> Path:

@@ -12,7 +12,7 @@ from abtest.types import Experiment
 from experiments.administration import StoredBook
 from experiments.home import Home
 from experiments.reading import ConfigError, parse
-from experiments.server import RegistrySource
+from experiments.server import RegistrySource, champions_of
 from experiments.store import ExperimentStore
 
 
@@ -55,4 +55,7 @@ def book_of(home: Home, model: str) -> StoredBook:
                 said = f"{type(error).__name__}: {str(error)[:200]}"
                 raise ValueError(f"variant {variant.name!r}: version {version} cannot be loaded: {said}") from None
 
-    return StoredBook(home, model, now=lambda: datetime.now(UTC), serves=lambda _: True, prepare=prepare)
+    return StoredBook(
+        home, model, now=lambda: datetime.now(UTC), serves=lambda _: True, prepare=prepare,
+        champions=lambda: champions_of(home),
+    )  # fmt: skip

@@ -1,5 +1,6 @@
 """The registry: versions, their aliases, and the journal of every change, so that any change can be taken back."""
 
+import os
 from datetime import datetime
 
 import mlflow
@@ -10,9 +11,21 @@ from experiments.config import CHAMPION
 from experiments.home import Home
 from experiments.journal import Event, Journal, Slots, previous_champion
 from experiments.package import Package
-from experiments.tracking import Tracker
+from experiments.tracking import SERVER, Tracker
 
 CHALLENGER = "challenger"
+
+
+def champions(home: Home) -> dict[str, int]:
+    """The champion of every registered model that has one; none where nothing was ever registered."""
+    if not home.database.exists() and not os.environ.get(SERVER):
+        return {}
+    try:
+        registry = Registry(home)
+        found = {model: registry.alias(model, CHAMPION) for model in registry.models()}
+    except MlflowException as error:
+        raise OSError(f"the registry does not tell who is champion: {str(error)[:200]}") from error
+    return {model: version for model, version in found.items() if version is not None}
 
 
 class Registry:

@@ -59,6 +59,13 @@ class RegistrySource:
         return self._registry.load(self._model, version)
 
 
+def champions_of(home: Home) -> dict[str, int]:
+    """The champion of every registered model; MLflow is imported when somebody asks."""
+    from experiments.registry import champions
+
+    return champions(home)
+
+
 @dataclass(kw_only=True, eq=False)
 class Service:
     """The parts of a running service."""
@@ -104,7 +111,10 @@ def build(home: Home, model: str, config: ServingConfig, *, tokens: Tokens) -> S
         if slots.current.champion is not None:  # before that, opening the slots loads what running experiments name
             serving.prepare(experiment)
 
-    book = StoredBook(home, model, now=clock.now, serves=serving.serves, prepare=serving.prepare, warm=warm)
+    book = StoredBook(
+        home, model, now=clock.now, serves=serving.serves, prepare=serving.prepare, warm=warm,
+        champions=lambda: champions_of(home),
+    )  # fmt: skip
     slots.open(config.start_patience_seconds)
     if slots.current.champion is None:
         log.close()

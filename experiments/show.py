@@ -98,7 +98,9 @@ def readout(console: Console, readout: Readout, definition: Definition, as_json:
     versions = {v.name: v.payload.get("version", "-") for v in definition.experiment.variants}
     for arm in readout.arms:
         name = f"{arm.variant} (control)" if arm.variant == readout.control else arm.variant
-        arms.add_row(name, f"v{versions[arm.variant]}", f"{arm.share:.0%}", f"{arm.units:,}", f"{arm.exposures:,}")
+        version = versions[arm.variant]
+        shown = f"v{version}" if isinstance(version, int) else str(version)
+        arms.add_row(name, shown, f"{arm.share:.0%}", f"{arm.units:,}", f"{arm.exposures:,}")
     console.print(arms)
     console.print(words.ratio_sentence(readout.srm), style="bold red" if readout.srm.alarm else "")
     console.print(words.sample_sentence(readout))

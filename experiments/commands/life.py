@@ -105,14 +105,19 @@ def holdout(
 ) -> None:
     """Hold out a share of all units from every experiment. While something runs it may only become less.
 
+    The held out keep the champion of today, and `bakeoff analyse holdout` tells what everything that is shipped and
+    run from now on does together. To begin a new one, set it to 0 and then to its share.
     Example: `bakeoff experiment holdout 0.05 --why "to measure a year of experiments together"`
     """
+    from abtest.assignment.holdout import reading
     from experiments.proposals import book_of
 
     book = book_of(home_at(home), "")
     if share is not None:
         book.hold_out(share, by=user_name(), why=why)
-    console.print(f"{book.holdout().share:.3g} of the units take part in nothing.", markup=False)
+    kept = book.holdout()
+    console.print(f"{kept.share:.3g} of the units take part in nothing.", markup=False)
+    console.print(reading(kept), markup=False, highlight=False)
     for change in book.holdout_audit():
         _say(change)
 

@@ -2,12 +2,15 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from experiments.commands.arguments import AsJson, ConfigFile, Folder, HomeFolder, Key, ServingFile, Settings
 from experiments.commands.terminal import NO, YES, console, home_at, progress_bars, read_config, run_program, user_name
+
+if TYPE_CHECKING:
+    from experiments.home import Home
 
 commands = typer.Typer()
 experiment_app = typer.Typer(help="The A/B experiments.", no_args_is_help=True)
@@ -54,14 +57,18 @@ def analyse(
     """Read an experiment: sample ratio and other checks, effects with intervals, warnings.
 
     From the event log by its key, or, for an experiment that was run elsewhere, from a table that a YAML file names.
+    `holdout` is the global one: everything that was shipped and runs, against who was held out from it.
     Examples: `bakeoff analyse demo-v2-vs-v1`, `bakeoff analyse configs/analyses/cookie_cats.yaml`
     """
+    from abtest.assignment.holdout import KEY
     from experiments import loop, show
     from experiments.store import ExperimentStore
 
     if experiment.endswith((".yaml", ".yml")):
         return _analyse_table(Path(experiment), as_json)
     place = home_at(home)
+    if experiment == KEY:
+        return _analyse_holdout(place, config, as_json)
     definition = ExperimentStore(place).definition(experiment)
     show.readout(console, loop.read(definition, place, serving=config), definition, as_json)
     return None
@@ -267,6 +274,16 @@ def calibrate(
         found = run_cells(home_at(home), runs=runs, workers=workers, only=only, progress=progress)
     show_certificate.certificate(console, found, as_json)
     raise typer.Exit(NO if found.broken else YES)
+
+
+def _analyse_holdout(home: "Home", config: Path | None, as_json: bool) -> None:
+    from experiments import holdouts, show
+    from experiments.loop import now
+
+    found, readout = holdouts.read(home, now(), config)
+    show.readout(console, readout, found.definition, as_json)
+    for fact in () if as_json else holdouts.facts(found):
+        console.print(fact, markup=False, highlight=False)
 
 
 def _analyse_table(path: Path, as_json: bool) -> None:
