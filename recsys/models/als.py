@@ -25,6 +25,9 @@ from recsys.models.base import (
     training_likes,
 )
 
+_WORTH_THREADS = 64
+"""Histories below which one thread solves them sooner than several that must first be woken."""
+
 
 @dataclass
 class ALS(Recommender):
@@ -86,7 +89,8 @@ class ALS(Recommender):
         learnt = self.state()
         histories = query_likes(queries, len(learnt["item_factors"]), self.weighting)
         scores: NDArray[np.float32] = self._user_factors(histories, learnt) @ learnt["item_factors"].T
-        scores[:, ~learnt["known_items"]] = np.nan
+        if not learnt["known_items"].all():
+            scores[:, ~learnt["known_items"]] = np.nan
         return scores
 
     def restore(self, state: State) -> Self:
@@ -103,6 +107,7 @@ class ALS(Recommender):
                 self._solver = self._new_solver()  # kept: it caches the product of the item factors
                 self._solver.item_factors = learnt["item_factors"]
             n = histories.shape[0]
+            self._solver.num_threads = 1 if n < _WORTH_THREADS else 0  # a request would wait for a team of threads
             factors: NDArray[np.float32] = self._solver.recalculate_user(np.arange(n), histories)
         factors[np.diff(histories.indptr) == 0] = np.nan
         return factors

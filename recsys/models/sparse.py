@@ -49,9 +49,11 @@ class ItemToItem(Recommender):
         """(n, n_items) sums of the weights from the history; NaN for an item that no item of it points to."""
         learnt = self.state()
         n_items = len(learnt["indptr"]) - 1
-        weights = csr_matrix((learnt["weights"], learnt["indices"], learnt["indptr"]), shape=(n_items, n_items))
-        scores: NDArray[np.float32] = (self._histories(queries, n_items) @ weights).toarray()
-        scores[scores == 0] = np.nan
+        histories = self._histories(queries, n_items)
+        scores: NDArray[np.float32] = compiled(_pointed)(
+            *(histories.indptr, histories.indices, histories.data.astype(np.float32, copy=False)),
+            *(learnt["indptr"], learnt["indices"], learnt["weights"]),
+        )
         return scores
 
     def _histories(self, queries: Queries, n_items: int) -> csr_matrix:
@@ -65,6 +67,32 @@ class ItemToItem(Recommender):
             "indices": weights.indices,
             "weights": weights.data.astype(np.float32, copy=False),
         }
+
+
+def _pointed(
+    indptr: NDArray[np.integer],
+    likes: NDArray[np.integer],
+    like: NDArray[np.float32],
+    weights_indptr: NDArray[np.integer],
+    columns: NDArray[np.integer],
+    weights: NDArray[np.float32],
+) -> NDArray[np.float32]:
+    """(n, n_items) the sums over the likes of each row of their rows of weights; NaN where nothing, or 0, comes."""
+    n_items = len(weights_indptr) - 1
+    scores = np.full((len(indptr) - 1, n_items), np.nan, np.float32)
+    for row in range(len(indptr) - 1):
+        of = scores[row]
+        for place in range(indptr[row], indptr[row + 1]):
+            item = likes[place]
+            for cell in range(weights_indptr[item], weights_indptr[item + 1]):
+                column, value = columns[cell], like[place] * weights[cell]
+                of[column] = value if np.isnan(of[column]) else of[column] + value
+        for place in range(indptr[row], indptr[row + 1]):
+            item = likes[place]
+            for cell in range(weights_indptr[item], weights_indptr[item + 1]):
+                if of[columns[cell]] == 0:
+                    of[columns[cell]] = np.nan
+    return scores
 
 
 def nearest(

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bakeoff.catalogue import lookup
+from recsys.compiled import compiled
 from recsys.data.dataset import Dataset
 from recsys.data.parameters import check_parameters, check_whole
 from recsys.data.recommendations import Recommendations
@@ -120,19 +121,18 @@ def _arranged(recommendations: Recommendations, places: NDArray[np.integer], k: 
     if recommendations.k:
         items[:, :width] = np.where(kept, np.take_along_axis(recommendations.items, place, axis=1), -1)
         given = np.where(kept, np.take_along_axis(recommendations.scores, place, axis=1), np.float32(np.nan))
-        scores[:, :width] = _descending(given)
+        scores[:, :width] = compiled(_descending)(given)
     return Recommendations(queries=recommendations.queries, items=items, scores=scores, model=recommendations.model)
 
 
 def _descending(scores: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Each row's finite values, strictly falling from left to right; NaN stays where it is."""
-    best_first = -np.sort(-scores, axis=1)  # NaN last
+    """Each row's values, strictly falling from left to right; NaN stays where it is."""
     dealt = np.full_like(scores, np.nan)
-    scored = ~np.isnan(scores)
-    rank = np.cumsum(scored, axis=1) - 1
-    row, place = np.nonzero(scored)
-    for column in range(1, best_first.shape[1]):
-        below = np.nextafter(best_first[:, column - 1], np.float32(-np.inf))
-        best_first[:, column] = np.minimum(best_first[:, column], below)  # NaN wins: the rest of the row is empty
-    dealt[row, place] = best_first[row, rank[row, place]]
+    for row in range(len(scores)):
+        scored = ~np.isnan(scores[row])
+        best_first = -np.sort(-scores[row][scored])
+        for place in range(1, len(best_first)):
+            below = np.nextafter(best_first[place - 1], np.float32(-np.inf))
+            best_first[place] = min(best_first[place], below)
+        dealt[row][scored] = best_first
     return dealt
