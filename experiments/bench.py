@@ -5,10 +5,10 @@ import os
 import signal
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from recsys.data.dataset import Dataset
 from recsys.data.queries import Queries
 from recsys.data.recommendations import Recommendations
 from recsys.data.split import Split
+from recsys.data.windows import Window
 from recsys.evaluate import NEED_VECTORS, metric_key, score_recommendations
 from recsys.hybrid.pipeline import Pipeline
 from recsys.hybrid.sharing import Shared
@@ -40,6 +41,7 @@ class Bench:
     """The train and validation parts of a bake-off, and the metric that leads.
 
     objectives: the metrics that a search weighs against each other, the leading one first; none: that one alone.
+    others: further moments with a train and validation part each, where one has too few users to choose by.
     """
 
     train: Dataset
@@ -49,13 +51,24 @@ class Bench:
     seed: int
     stand_in: FallbackConfig = field(default_factory=FallbackConfig)
     objectives: tuple[str, ...] = ()
+    others: tuple["Bench", ...] = ()
 
     @classmethod
     def of(cls, config: BakeoffConfig, split: Split) -> "Bench":
         """The bench of a bake-off; somebody must have something new to find in its validation part."""
+        return cls._at(config, split.train, split.validation)
+
+    @classmethod
+    def over(cls, config: BakeoffConfig, windows: Sequence[Window]) -> "Bench":
+        """The bench of several windows: a trial is fitted at each, its value is the mean over the users of all."""
+        *others, latest = (cls._at(config, window.seen, window.truth) for window in windows)
+        return replace(latest, others=tuple(others))
+
+    @classmethod
+    def _at(cls, config: BakeoffConfig, train: Dataset, validation: Dataset) -> "Bench":
         bench = cls(
-            train=split.train,
-            validation=split.validation,
+            train=train,
+            validation=validation,
             metric=config.evaluation.metric,
             k=config.evaluation.k,
             seed=config.seed,
@@ -64,7 +77,7 @@ class Bench:
         )
         if len(bench.truth.users) == 0:
             raise ValueError(
-                f"nobody in the validation part of {split.train.name!r} has anything new to find; choose another split"
+                f"nobody in the validation part of {train.name!r} has anything new to find; choose another split"
             )
         return bench
 
@@ -94,6 +107,18 @@ class Bench:
     def values_of(self, lists: Recommendations) -> tuple[float, ...]:
         """The value on each objective of lists that answer `queries`."""
         return self._means(lists, self.objectives or (self.metric,))
+
+    @property
+    def moments(self) -> tuple["Bench", ...]:
+        """This one and the others."""
+        return (self, *self.others)
+
+    def mean(self, values: Sequence[tuple[float, ...]]) -> tuple[float, ...]:
+        """The values at each of the moments as one: each user there counts the same."""
+        if not self.others:
+            return values[0]
+        users = [len(moment.truth.users) for moment in self.moments]
+        return tuple(float(np.average(column, weights=users)) for column in zip(*values, strict=True))
 
     def _lists(self, model: Recommender) -> Recommendations:
         return recommend(model, self.queries, self.k, fallback=self.fallback)
@@ -149,10 +174,14 @@ def fit_trial(task: Task) -> Answer:
     bench, shared = _bench, _shared
     watch = _watch(task, bench) if task.pruning else None
     try:
-        model = create(task.model, **task.params)
-        if isinstance(model, Pipeline):
-            model.sharing(shared)  # what its stations have alike with those of the trials before
-        return Answer.of(*bench.values(model.fit(bench.train, watch=watch)))
+        values = []
+        for moment in bench.moments:
+            model = create(task.model, **task.params)
+            if isinstance(model, Pipeline):
+                model.sharing(shared)  # what its stations have alike with those of the trials before
+            seen_by = watch if moment is bench else None  # epochs are compared at one moment
+            values.append(moment.values(model.fit(moment.train, watch=seen_by)))
+        return Answer.of(*bench.mean(values))
     except optuna.TrialPruned:
         return Answer(None)
     except Exception as error:  # of whatever kind: the libraries behind the models have errors of their own

@@ -16,6 +16,7 @@ from experiments.reading import Strict, parse, read_tree
 from recsys.data.parameters import check_parameters
 from recsys.data.sources import SOURCES
 from recsys.data.split import SPLITS
+from recsys.data.windows import Length, check_lengths
 from recsys.metrics import CATALOGUE_METRICS, METRICS
 from recsys.models import MODELS
 from recsys.models.base import Recommender, create
@@ -258,6 +259,24 @@ class TuningConfig(Strict):
         return self
 
 
+class BacktestConfig(Strict):
+    """The moments of the past at which `bakeoff backtest` repeats the bake-off; see recsys.data.windows.rolling.
+
+    every: from one window to the next, a duration or a share of the rows; size: how much of the log a window judges by
+    (none: up to the next one); validation: so many windows before the first one are what is tuned on.
+    """
+
+    windows: Annotated[int, Field(ge=1)] = 8
+    every: Length = 0.03
+    size: Length | None = None
+    validation: Annotated[int, Field(ge=1)] = 3
+
+    @model_validator(mode="after")
+    def _apart(self) -> "BacktestConfig":
+        check_lengths(self.every, self.size)
+        return self
+
+
 class WorldConfig(Strict):
     """Who answers the slates: the truth of the synthetic market, or a response model fitted on the real log.
 
@@ -310,6 +329,7 @@ class BakeoffConfig(Strict):
     tuning: TuningConfig = TuningConfig()
     variants: Annotated[dict[str, VariantConfig], Field(min_length=1)]
     fallback: FallbackConfig = FallbackConfig()
+    backtest: BacktestConfig = BacktestConfig()
     experiment: ExperimentConfig | None = None
 
     @model_validator(mode="after")

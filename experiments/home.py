@@ -44,6 +44,11 @@ class Home:
         return self.root / "checkpoints"
 
     @property
+    def backtests(self) -> Path:
+        """The per-user values of backtests, window by window."""
+        return self.root / "backtests"
+
+    @property
     def experiments(self) -> Path:
         """One folder per A/B experiment."""
         return self.root / "experiments"

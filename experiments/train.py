@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 
@@ -39,7 +40,11 @@ MAX_TRIAL_RUNS = 200
 
 def tune_all(config: BakeoffConfig, split: Split, home: Home, progress: Progress = silent) -> dict[str, Tuned]:
     """The best parameters of every variant on validation; the fusions last, over their tuned parts."""
-    bench = Bench.of(config, split)
+    return tune_on(Bench.of(config, split), config, home, progress)
+
+
+def tune_on(bench: Bench, config: BakeoffConfig, home: Home, progress: Progress = silent) -> dict[str, Tuned]:
+    """The best parameters of every variant on a bench; the fusions last, over their tuned parts."""
     tuned: dict[str, Tuned] = {}
     with workers(bench, config.tuning.workers) as pool:
         for name, variant in config.variants.items():
@@ -97,7 +102,8 @@ def finished(config: BakeoffConfig, dataset: Dataset, home: Home) -> Leaderboard
 
 def question(config: BakeoffConfig, dataset: Dataset) -> str:
     """A digest of what a bake-off's outcome depends on: not the workers, and not the experiment that follows it."""
-    asked = config.model_dump(mode="json", exclude={"experiment": True, "data": True, "tuning": {"workers"}})
+    beside: Any = {"experiment": True, "backtest": True, "data": True, "tuning": {"workers"}}
+    asked = config.model_dump(mode="json", exclude=beside)
     text = json.dumps([asked, dataset.fingerprint, code()], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

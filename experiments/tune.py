@@ -112,16 +112,20 @@ def tune_fusion(
     space = {**dict.fromkeys(named, Range(low=0.0, high=1.0)), **variant.search}
     rule = {key: value for key, value in variant.params.items() if key in ("rule", "smoothing", "sharpness")}
     depth = int(variant.params.get("depth", Fusion.depth))
-    lists = [recommend(create(c["model"], **c["params"]).fit(bench.train), bench.queries, depth) for c in chosen]
-    popular = recommend(bench.fallback, bench.queries, bench.k)
+    lists = [
+        [recommend(create(c["model"], **c["params"]).fit(moment.train), moment.queries, depth) for c in chosen]
+        for moment in bench.moments
+    ]
+    popular = [recommend(moment.fallback, moment.queries, moment.k) for moment in bench.moments]
 
     def merge(trial: optuna.Trial) -> Answer:
         weights = [trial.params[weight] for weight in named]
         if not any(weights):
             return Answer(None, "every weight is 0")
         drawn = {key: trial.params[key] for key in variant.search}
-        merged = fuse(lists, weights, k=bench.k, **{**rule, **drawn})
-        return Answer.of(*bench.values_of(filled(merged, popular)))
+        merged = [fuse(parts, weights, k=bench.k, **{**rule, **drawn}) for parts in lists]
+        judged = [moment.values_of(filled(*both)) for moment, *both in zip(bench.moments, merged, popular, strict=True)]
+        return Answer.of(*bench.mean(judged))
 
     # merging costs little: never so few trials that a part alone is not tried
     tuning = config.tuning.model_copy(update={"trials": max(variant.trials or config.tuning.trials, len(first))})
@@ -196,6 +200,7 @@ def _journal(
         config.tuning.pruning,
         config.fallback.model_dump(mode="json"),
         *bench.objectives,  # what is chosen of them is no part of the search
+        *([moment.train.fingerprint, moment.validation.fingerprint] for moment in bench.others),
     ]
     digest = hashlib.sha256(json.dumps(question, sort_keys=True).encode()).hexdigest()[:12]
     return home.studies / config.name / f"{name}-{digest}.journal"
