@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from optuna.trial import FrozenTrial
 
+from experiments.backtest_board import Backtest
 from experiments.board import Cell, Leaderboard
 from experiments.front import Front
 from experiments.search import value_of
@@ -61,6 +62,27 @@ def popularity_of_lists(recommended: Mapping[str, NDArray[np.int64]], popularity
     axes.plot(rank, np.cumsum(popularity[order]) / max(popularity.sum(), 1), "k--", label="the log")
     axes.set_xscale("log")
     axes.legend()
+    return figure
+
+
+def by_window(found: Backtest) -> Figure:
+    """One line per variant: its mean in each window; below, by how much the best of all is ahead of the other."""
+    figure = Figure(figsize=(SIZE[0], SIZE[1] * 1.5), layout="tight")
+    above, below = figure.subplots(2, 1, sharex=True, height_ratios=(2, 1))
+    places = range(len(found.windows))
+    for line in found.lines:
+        above.plot(places, [window.means[line.variant] for window in found.windows], marker="o", label=line.variant)
+    above.set(title=f"{found.name}: {found.metric} by window", ylabel=found.metric)
+    above.legend()
+    if (lead := found.lead) is not None:
+        differences = [window.means[lead.variant] - window.means[lead.other] for window in found.windows]
+        below.bar(places, differences, color=["C0" if each > 0 else "C3" for each in differences])
+        below.axhspan(lead.low, lead.high, alpha=0.2, label=f"over all, {found.level:.0%} interval")
+        below.set(ylabel=f"{lead.variant} - {lead.other}")
+        below.legend()
+    below.set_xticks(places, [window.start[:10] for window in found.windows], rotation=45)
+    for axes in (above, below):
+        axes.grid(alpha=0.3)
     return figure
 
 

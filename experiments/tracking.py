@@ -41,7 +41,7 @@ for _noisy in ("mlflow", "alembic"):
 SERVER = "MLFLOW_TRACKING_URI"
 """The environment variable that names a tracking server; without it everything stays in the home."""
 KIND = "bakeoff.kind"
-"""The tag that says what a run is: `bakeoff`, `variant` or `trial`."""
+"""The tag that says what a run is: `bakeoff`, `variant`, `trial` or `backtest`."""
 QUESTION = "bakeoff.question"
 """The tag by which a bake-off that asks the same again is recognised."""
 MAX_PARAM = 6_000
@@ -226,6 +226,16 @@ def latest(home: Home, question: str) -> Leaderboard | None:
     return _board_of(tracker, runs[0]) if runs else None
 
 
+def finished_run(home: Home, kind: str, question: str) -> str | None:
+    """The id of the latest finished run of a kind that carries this question as a tag, None when there is none."""
+    if not _exists(home):
+        return None
+    tracker = Tracker(home)
+    everywhere = [e.experiment_id for e in tracker.client.search_experiments()]
+    runs = _bakeoffs(tracker, everywhere, f" and tags.`{QUESTION}` = '{question}'", kind=kind)
+    return str(runs[0].info.run_id) if runs else None
+
+
 def scorecard(home: Home, row: Standing) -> Scorecard:
     """The per-user values behind a row of a leaderboard, under the variant's name."""
     with tempfile.TemporaryDirectory() as folder:
@@ -294,12 +304,12 @@ def revision() -> str:
         return "unknown"
 
 
-def _bakeoffs(tracker: Tracker, experiment_ids: list[str], also: str = "") -> list[Any]:
-    """The finished bake-offs, the latest first."""
+def _bakeoffs(tracker: Tracker, experiment_ids: list[str], also: str = "", kind: str = "bakeoff") -> list[Any]:
+    """The finished bake-offs, or runs of another kind, the latest first."""
     return list(
         tracker.client.search_runs(
             experiment_ids,
-            f"tags.`{KIND}` = 'bakeoff' and attributes.status = 'FINISHED'{also}",
+            f"tags.`{KIND}` = '{kind}' and attributes.status = 'FINISHED'{also}",
             run_view_type=ViewType.ACTIVE_ONLY,
             order_by=["attributes.end_time DESC"],
         )

@@ -118,6 +118,40 @@ def compare(
 
 
 @commands.command()
+def backtest(
+    config: ConfigFile,
+    windows: Annotated[int | None, typer.Option(help="How many moments; default: backtest.windows.")] = None,
+    every: Annotated[
+        str | None,
+        typer.Option(help="From one to the next: a duration (90d) or a share of the rows (0.03); backtest.every."),
+    ] = None,
+    against: Annotated[
+        str | None, typer.Option(metavar="VARIANT", help="Compare all with this variant, not with the best.")
+    ] = None,
+    data: Folder = None,
+    settings: Settings = None,
+    home: HomeFolder = None,
+    as_json: AsJson = False,
+) -> None:
+    """Repeat the bake-off at several moments of the past: does the winner win every time, or only in the last weeks?
+
+    Every variant is tuned before the first window, then fitted at each on all that came before and judged by what came
+    next. Interrupted, it resumes. Example: `bakeoff backtest configs/demo.yaml --windows 6 --every 4d`
+    """
+    from datetime import UTC, datetime
+
+    from experiments import backtest_log, loop, show_backtest
+
+    given = {"backtest.windows": windows, "backtest.every": every}
+    also = [f"{key}={value}" for key, value in given.items() if value is not None]
+    place, tree = home_at(home), read_config(config, data, [*(settings or []), *also])
+    with progress_bars(as_json) as progress:
+        dataset = loop.load_data(tree).dataset
+        found = backtest_log.run(tree, dataset, place, at=datetime.now(UTC), against=against, progress=progress)
+    show_backtest.backtest(console, found, as_json)
+
+
+@commands.command()
 def ablate(
     config: ConfigFile,
     variant: Annotated[str, typer.Argument(help="A variant that is a pipeline.")],
