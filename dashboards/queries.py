@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 import streamlit as st
 
 from abtest.analysis.traffic import DayCount, cumulative_units
-from abtest.events import pace as events_pace
 from abtest.events.pace import Pace
-from experiments import arrivals, plans, sensitivity
+from experiments import arrivals, logs, plans, sensitivity
 from experiments.board import Leaderboard
 from experiments.home import Home
 from experiments.notes import Note, Notes
@@ -123,9 +122,9 @@ def pasts(home: Home, experiment: str) -> Loaded[tuple[Past, ...]]:
 
 @st.cache_data(ttl=TTL, max_entries=16, show_spinner=False)
 def pace(home: Home, step: timedelta, steps: int) -> Loaded[Pace]:
-    """The newest events of the log, counted by stretches of time."""
-    with reading(str(home.events)):
-        return loaded(events_pace.pace(home.events, step, steps))
+    """The newest events of the log that the service's configuration names, counted by stretches of time."""
+    with reading("the event log"):
+        return loaded(logs.pace(home, logs.named(), step, steps))
 
 
 @st.cache_data(ttl=TTL, max_entries=8, show_spinner="Holding promises against lifts …")

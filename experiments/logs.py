@@ -1,9 +1,10 @@
 """Logs: which event log a home's events are in, and opening it; whoever reads an experiment reads the one it is in."""
 
 import json
+import os
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,9 @@ from abtest.assignment.assigner import Assigner
 from abtest.assignment.holdout import KEY
 from abtest.assignment.plan import Plan
 from abtest.events import LOGS
+from abtest.events import pace as events_pace
 from abtest.events.log import EventLog
+from abtest.events.pace import Pace
 from abtest.types import Experiment
 from bakeoff import durable
 from bakeoff.catalogue import lookup
@@ -54,14 +57,34 @@ def configured(home: Home, path: Path | None) -> EventLog:
 
     An empty log would read as an experiment without data.
     """
-    config = load(path, []).log
-    kind = kept_in(home)
+    return open_log(home, _chosen(home, path))
+
+
+def pace(home: Home, path: Path | None, step: timedelta, steps: int) -> Pace:
+    """How fast events come into the log that `configured` gives; one that a service has not made yet has no pace."""
+    config = _chosen(home, path)
+    if config.kind != "postgres":
+        return events_pace.pace(home.events, step, steps)  # read only: the service writes it
+    from abtest.events.postgres import PostgresLog
+
+    with open_log(home, config) as log:
+        assert isinstance(log, PostgresLog), "its configuration says so"
+        return log.pace(step, steps)
+
+
+def named() -> Path | None:
+    """The service's configuration that the environment names, None where it names none."""
+    return Path(os.environ[VARIABLE]) if os.environ.get(VARIABLE) else None
+
+
+def _chosen(home: Home, path: Path | None) -> LogConfig:
+    config, kind = load(path, []).log, kept_in(home)
     if path is None and kind != config.kind:
         raise ValueError(
             f"the events of {home.root} are kept in {kind}: give --config FILE, or set {VARIABLE} to the file that "
             f"`bakeoff serve` runs with"
         )
-    return open_log(home, config)
+    return config
 
 
 def counted(log: EventLog, experiment: Experiment) -> pa.Table:

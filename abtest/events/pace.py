@@ -1,13 +1,17 @@
 """How fast events come: counts by minute or hour and the last of each kind, without reading the events themselves."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
+from abtest.assignment.holdout import COMPANION
 from abtest.events.schema import connect
 
+Ask = Callable[[str], Sequence[Any]]
+"""Gives the rows of a query."""
 MICROSECOND = timedelta(microseconds=1)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -46,27 +50,32 @@ class Pace:
 
 
 def pace(path: Path, step: timedelta = timedelta(hours=1), steps: int = 48) -> Pace:
-    """The pace of a SQLite event log over its newest `steps` stretches of `step`; a missing log has none.
+    """The pace of a SQLite event log over its newest `steps` stretches of `step`; a missing log has none."""
+    if not path.exists():
+        return paced(lambda _: [(None,)], step, steps)
+    with closing(connect(path, read_only=True)) as connection:
+        return paced(lambda query: connection.execute(query).fetchall(), step, steps)
 
-    Indexes answer what they can: opening a page must not cost a scan of the log.
+
+def paced(ask: Ask, step: timedelta, steps: int) -> Pace:
+    """The pace of an event log that answers queries; the same ones for every engine.
+
+    Indexes answer what they can: opening a page must not cost a scan of the log. A slate that is logged under the
+    holdout as well counts once.
     """
     if step <= timedelta() or steps < 1:
         raise ValueError(f"step must be > 0 and steps >= 1, got {step} and {steps}")
-    if not path.exists():
-        return Pace(last_exposure=None, last_outcome=None, step=step)
     width = step // MICROSECOND
-    with closing(connect(path, read_only=True)) as connection:
-        last_exposure, last_outcome = (
-            connection.execute(f"SELECT max(at) FROM {kind}").fetchone()[0] for kind in ("exposures", "outcomes")
+    last_exposure, last_outcome = (ask(f"SELECT max(at) FROM {kind}")[0][0] for kind in ("exposures", "outcomes"))
+    rows: Sequence[Any] = ()
+    if last_exposure is not None:
+        start = (last_exposure // width - steps + 1) * width
+        fallback = "context LIKE '%\"fallback\":true%' OR context LIKE '%\"fallback\": true%'"
+        rows = ask(
+            f"SELECT at / {width}, count(*), sum(CASE WHEN {fallback} THEN 1 ELSE 0 END) FROM exposures "
+            f"WHERE at >= {start} AND id NOT LIKE '%{COMPANION}' GROUP BY 1"
         )
-        rows: Sequence[tuple[int, int, int]] = []
-        if last_exposure is not None:
-            start = (last_exposure // width - steps + 1) * width
-            spelled = "context LIKE '%\"fallback\":true%' OR context LIKE '%\"fallback\": true%'"
-            rows = connection.execute(
-                f"SELECT at / {width}, count(*), sum({spelled}) FROM exposures WHERE at >= ? GROUP BY 1", (start,)
-            ).fetchall()
-    counted = {number: (shown, fallbacks) for number, shown, fallbacks in rows}
+    counted = {int(number): (int(shown), int(fallbacks)) for number, shown, fallbacks in rows}
     first = (last_exposure or 0) // width - steps + 1
     return Pace(
         last_exposure=_moment(last_exposure),

@@ -3,13 +3,14 @@
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any, TypeVar
 
 import psycopg
 import pyarrow as pa
 
 from abtest.events.log import SCHEMAS, EventLog, Kind
+from abtest.events.pace import Pace, paced
 from abtest.events.rows import (
     DAY,
     ExposureRow,
@@ -116,6 +117,11 @@ class PostgresLog(EventLog):
         with self._connection("be read") as connection:
             counted = connection.execute(f"SELECT {start}, count(*) FROM {kind} GROUP BY 1 ORDER BY 1").fetchall()
         return {day_of(at): n for at, n in counted}
+
+    def pace(self, step: timedelta, steps: int) -> Pace:
+        """The pace of the log over its newest `steps` stretches of `step`."""
+        with self._connection("be read") as connection:
+            return paced(lambda query: connection.execute(query).fetchall(), step, steps)
 
     def close(self) -> None:
         """Release the connections; everything acknowledged is already safe."""

@@ -18,10 +18,16 @@ commands = typer.Typer()
 def dashboard(
     home: HomeFolder = None,
     port: Annotated[int, typer.Option(help="On 127.0.0.1.")] = 8501,
+    config: ServingFile = None,
 ) -> None:
-    """Open the dashboard: experiments, readouts, models."""
+    """Open the dashboard: experiments, readouts, models.
+
+    Where the service keeps its events in PostgreSQL, the page of serving reads them by --config.
+    """
+    serving = {} if config is None else {"BAKEOFF_SERVING": str(config.resolve())}
     # by its name, not by an import: the faces stand beside each other
-    run_program([sys.executable, "-m", "dashboards.launch", "--home", str(home_at(home).root), "--port", str(port)])
+    words = [sys.executable, "-m", "dashboards.launch", "--home", str(home_at(home).root), "--port", str(port)]
+    run_program(words, serving)
 
 
 @commands.command()

@@ -1,17 +1,22 @@
 """The pages that need registered models and a log, over a home that the whole line has written."""
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
+from abtest.types import Exposure
 from dashboards import operators
+from experiments import logs
 from experiments.home import Home
 from experiments.journal import Journal
+from experiments.serving_config import LogConfig
 from experiments.store import ExperimentStore
 from tests.dashboards.test_pages import n_charts, opened, texts
+from tests.postgres import Server
 
 
 def key_of(home: Home) -> str:
@@ -112,6 +117,28 @@ def test_serving_shows_slots_pace_and_what_comes_later(finished: Home) -> None:
     assert "come with the live service" in texts(app)
     app.button_group(key="step").set_value(["By minute"]).run()
     assert not app.exception
+
+
+def test_serving_reads_the_log_that_the_service_writes(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database, path = Server.make(), tmp_path / "serving.yaml"
+    path.write_text(f'log: {{kind: postgres, dsn: "{database.dsn}"}}\n')
+    logs.remember(home, LogConfig(kind="postgres"))
+    try:
+        monkeypatch.delenv(logs.VARIABLE, raising=False)
+        assert "are kept in postgres: give --config FILE, or set BAKEOFF_SERVING" in texts(opened("serving"))
+        monkeypatch.setenv(logs.VARIABLE, str(path))
+        st.cache_data.clear()
+        assert "The event log is empty" in texts(opened("serving"))
+        with logs.configured(home, path) as log:
+            log.append([Exposure(id="x", unit="u", experiment="e", variant="a", at=datetime.now(UTC))])
+        st.cache_data.clear()
+        app = opened("serving")
+        assert "The newest slate is" in texts(app)
+        assert n_charts(app) == 1
+    finally:
+        database.close()
 
 
 def test_models_compare_any_two_user_by_user(finished: Home) -> None:

@@ -1,14 +1,19 @@
 """The pace of a log, by hand."""
 
+import json
 import math
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from abtest.assignment.holdout import EVERYBODY, companion
 from abtest.events.pace import pace
+from abtest.events.postgres import PostgresLog
 from abtest.events.sqlite import SQLiteLog
 from abtest.types import Exposure, Outcome
+from tests.postgres import Server
 
 NOON = datetime(2025, 1, 6, 12, tzinfo=UTC)
 
@@ -63,3 +68,30 @@ def test_missing_and_empty_logs_have_no_pace_and_are_not_made(tmp_path: Path) ->
 def test_impossible_steps_are_refused(path: Path) -> None:
     with pytest.raises(ValueError, match="step must be > 0"):
         pace(path, timedelta(0))
+
+
+def test_a_slate_that_is_logged_under_the_holdout_as_well_counts_once(path: Path) -> None:
+    before = pace(path, timedelta(hours=1), 4)
+    with SQLiteLog(path) as log:
+        log.append([companion(exposure(3, NOON + timedelta(minutes=30)), EVERYBODY)])
+    assert pace(path, timedelta(hours=1), 4) == before
+
+
+def test_postgres_says_the_same(path: Path) -> None:
+    database = Server.make()
+    try:
+        with SQLiteLog(path) as log, PostgresLog(database.dsn) as other:
+            assert other.pace(timedelta(hours=1), 4).last is None
+            other.append([Exposure(**{**row, **read(row)}) for row in log.exposures().to_pylist()])
+            other.append([Outcome(**row) for row in log.outcomes().to_pylist()])
+            other.append([companion(exposure(1, NOON - timedelta(hours=2, minutes=50)), EVERYBODY)])
+            for step, steps in ((timedelta(hours=1), 4), (timedelta(minutes=1), 60), (timedelta(days=1), 2)):
+                assert other.pace(step, steps) == pace(path, step, steps)
+    finally:
+        database.close()
+
+
+def read(row: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a logged exposure that the log keeps as text or lists."""
+    lists = {name: tuple(row[name]) for name in ("items", "scores", "propensities")}
+    return {**lists, "context": json.loads(row["context"])}
