@@ -26,6 +26,7 @@ class Queries:
     weights: NDArray[np.float32]
     times: NDArray[np.datetime64]
     context: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    _csr: dict[int, csr_matrix] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
         n = len(self.users)
@@ -57,6 +58,8 @@ class Queries:
     def block(self, start: int, stop: int) -> Self:
         """Queries start..stop-1 as queries of their own (views, no copy)."""
         stop = min(stop, len(self))
+        if (start, stop) == (0, len(self)):
+            return self
         low, high = int(self.indptr[start]), int(self.indptr[stop])
         return type(self)(
             users=self.users[start:stop],
@@ -68,8 +71,11 @@ class Queries:
         )
 
     def csr(self, n_items: int) -> csr_matrix:
-        """The histories as an (n, n_items) float32 matrix of summed weights."""
-        # the constructor sorts and sums in place: it must own its arrays, or the query would be written to
-        matrix = csr_matrix((self.weights.copy(), self.items.copy(), self.indptr.copy()), shape=(len(self), n_items))
-        matrix.sum_duplicates()
-        return matrix
+        """The histories as an (n, n_items) float32 matrix of summed weights: the same for all who ask, to be read."""
+        if n_items not in self._csr:
+            # the constructor sorts and sums in place: it must own its arrays, or the query would be written to
+            rows = self.weights.copy(), self.items.copy(), self.indptr.copy()
+            matrix = csr_matrix(rows, shape=(len(self), n_items))
+            matrix.sum_duplicates()
+            self._csr[n_items] = matrix
+        return self._csr[n_items]
