@@ -1,7 +1,7 @@
 """Ablation: what each station of a pipeline contributes, by leaving it out, paired user by user."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -17,6 +17,7 @@ from experiments.tune import seeded, tune
 from recsys.data.dataset import Dataset
 from recsys.data.queries import Queries
 from recsys.data.split import Split
+from recsys.data.windows import rolling
 from recsys.evaluate import score_recommendations
 from recsys.hybrid.candidates import origin_names
 from recsys.hybrid.pipeline import Pipeline
@@ -27,7 +28,7 @@ from recsys.models.base import Recommender, create
 from recsys.recommend import recommend
 from recsys.scorecard import Scorecard, compare
 
-Part = Literal["validation", "test"]
+Part = Literal["validation", "test", "windows"]
 WHOLE = "the whole pipeline"
 
 
@@ -79,8 +80,27 @@ def ablate(
 ) -> Ablation:
     """Tune the variant if it is not tuned yet, then fit and judge it whole and without each of its stations.
 
-    on: the part that judges; the arms are fitted on all that lies before it, as a bake-off does.
+    on: the part of the split that judges; the arms are fitted on all that lies before it, as a bake-off does.
     """
+    params = _tuned(config, name, lambda: Bench.of(config, split), home, progress)
+    sides = (split.train, split.validation) if on == "validation" else (split.refit(), split.test)
+    return _ablated(config, name, params, [sides], on, progress)
+
+
+def ablate_windows(
+    config: BakeoffConfig, name: str, dataset: Dataset, home: Home, *, progress: Progress = silent
+) -> Ablation:
+    """The same over the windows of a backtest, tuned as there: on the windows before the first one that judges."""
+    windows = rolling(dataset, **config.backtest.model_dump())
+    params = _tuned(config, name, lambda: Bench.over(config, windows.validation), home, progress)
+    sides = [(window.seen, window.truth) for window in windows.windows]
+    return _ablated(config, name, params, sides, "windows", progress)
+
+
+def _tuned(
+    config: BakeoffConfig, name: str, bench: Callable[[], Bench], home: Home, progress: Progress
+) -> dict[str, Any]:
+    """The parameters of a variant, which must be a pipeline; `bench` is asked for where they are searched."""
     variant = config.variants.get(name)
     if variant is None or variant.model != "pipeline":
         pipelines = [other for other, each in config.variants.items() if each.model == "pipeline"]
@@ -88,41 +108,78 @@ def ablate(
             f"{name!r} is no pipeline of {config.name!r}, only a pipeline has stations; "
             f"its pipelines: {', '.join(pipelines) or 'none'}"
         )
-    params = seeded(variant.model, variant.params, config.seed)
-    if variant.search:
-        bench = Bench.of(config, split)
-        with workers(bench, config.tuning.workers) as pool:
-            params = tune(name, variant, config, bench, home, pool, progress).params
-    seen, truth = (split.train, split.validation) if on == "validation" else (split.refit(), split.test)
+    if not variant.search:
+        return seeded(variant.model, variant.params, config.seed)
+    made = bench()
+    with workers(made, config.tuning.workers) as pool:
+        return tune(name, variant, config, made, home, pool, progress).params
+
+
+def _ablated(
+    config: BakeoffConfig,
+    name: str,
+    params: Mapping[str, Any],
+    sides: Sequence[tuple[Dataset, Dataset]],
+    on: Part,
+    progress: Progress,
+) -> Ablation:
+    """The whole pipeline and its arms on each of the (seen, truth), as one."""
+    judged: list[dict[str, tuple[Scorecard, str]]] = []
+    for number, (seen, truth) in enumerate(sides):
+
+        def tell(done: int, total: int, arm: str, number: int = number) -> None:
+            progress("fit and score", number * total + done, len(sides) * total, arm)
+
+        judged.append(_judged(config, params, seen, truth, on, tell))
+    cards, notes = {}, {}
+    # a station that is empty at one of the moments is no arm there
+    for arm in (arm for arm in judged[0] if all(arm in moment for moment in judged)):
+        parts = [replace(moment[arm][0], model=arm) for moment in judged]
+        cards[arm] = parts[0] if len(parts) == 1 else Scorecard.pooled(parts)
+        notes[arm] = ". ".join(dict.fromkeys(moment[arm][1] for moment in judged if moment[arm][1]))
+    rows = [
+        _measured(config, arm, card, None if arm == WHOLE else cards[WHOLE], notes[arm]) for arm, card in cards.items()
+    ]
+    return Ablation(
+        variant=name,
+        metric=config.evaluation.leading,
+        judged_on=on,
+        level=config.evaluation.level,
+        parameters=dict(params),
+        rows=tuple(rows),
+    )
+
+
+def _judged(
+    config: BakeoffConfig,
+    params: Mapping[str, Any],
+    seen: Dataset,
+    truth: Dataset,
+    on: Part,
+    tell: Callable[[int, int, str], None],
+) -> dict[str, tuple[Scorecard, str]]:
+    """The scorecard of each arm on one truth, the whole pipeline first, and what to know of its fit."""
     relevant = Truth.of(truth.interactions, seen.interactions)
     if len(relevant.users) == 0:
         raise ValueError(f"nobody in the {on} part of {seen.name!r} has anything new to find; choose another split")
     queries, fallback = Queries.of(seen.interactions, relevant.users), config.fallback.create().fit(seen)
     settings = config.evaluation
 
-    def judged(model: Recommender) -> Scorecard:
+    def judged(model: Recommender) -> tuple[Scorecard, str]:
         lists = recommend(model, queries, settings.k, fallback=fallback)
-        return score_recommendations(lists, relevant, seen=seen, ks=(settings.k,), metrics=(settings.metric,))
+        card = score_recommendations(lists, relevant, seen=seen, ks=(settings.k,), metrics=(settings.metric,))
+        return card, note_of(model)
 
-    progress("fit and score", 0, 1, WHOLE)
+    tell(0, 1, WHOLE)
     whole = create("pipeline", **params)
     assert isinstance(whole, Pipeline), "that is what it is registered as"
     shared = Shared()
-    card = judged(whole.sharing(shared).fit(seen))
-    rows, every = [_measured(config, WHOLE, card, None, note_of(whole))], arms(whole)
-    for done, arm in enumerate(every):
-        progress("fit and score", done + 1, len(every) + 1, arm.name)
-        model = _fitted(arm, seen, shared)
-        rows.append(_measured(config, arm.name, judged(model), card, note_of(model)))
-    progress("fit and score", len(every) + 1, len(every) + 1, "")
-    return Ablation(
-        variant=name,
-        metric=settings.leading,
-        judged_on=on,
-        level=settings.level,
-        parameters=params,
-        rows=tuple(rows),
-    )
+    found, every = {WHOLE: judged(whole.sharing(shared).fit(seen))}, arms(whole)
+    for done, arm in enumerate(every, start=1):
+        tell(done, len(every) + 1, arm.name)
+        found[arm.name] = judged(_fitted(arm, seen, shared))
+    tell(len(every) + 1, len(every) + 1, "")
+    return found
 
 
 def part(name: str) -> Part:
@@ -131,7 +188,7 @@ def part(name: str) -> Part:
         if name == known:
             found: Part = known
             return found
-    raise ValueError(f"the part that judges is validation or test, got {name!r}")
+    raise ValueError(f"the part that judges is validation, test or windows, got {name!r}")
 
 
 def arms(whole: Pipeline) -> list[Arm]:
@@ -178,6 +235,6 @@ def _measured(config: BakeoffConfig, name: str, card: Scorecard, whole: Scorecar
         return np.random.default_rng(config.seed)
 
     values = card.values[settings.leading]
-    own = mean_interval(values, level=settings.level, rng=rng())
+    own = mean_interval(values, level=settings.level, rng=rng(), clusters=card.clusters)
     gain = None if whole is None else compare(whole, card, settings.leading, level=settings.level, rng=rng())
     return Measured(arm=name, mean=own.mean, low=own.low, high=own.high, n=own.n, gain=gain, note=note)

@@ -155,7 +155,9 @@ def backtest(
 def ablate(
     config: ConfigFile,
     variant: Annotated[str, typer.Argument(help="A variant that is a pipeline.")],
-    on: Annotated[str, typer.Option(help="The part that judges: validation, or test.")] = "validation",
+    on: Annotated[
+        str, typer.Option(help="The part that judges: validation, test, or the windows of a backtest.")
+    ] = "validation",
     data: Folder = None,
     settings: Settings = None,
     home: HomeFolder = None,
@@ -168,12 +170,15 @@ def ablate(
     """
     from experiments import loop, show_ablation
     from experiments.ablation import ablate as measure
-    from experiments.ablation import part
+    from experiments.ablation import ablate_windows, part
 
-    place, tree = home_at(home), read_config(config, data, settings)
+    place, tree, judging = home_at(home), read_config(config, data, settings), part(on)
     with progress_bars(as_json) as progress:
-        split = loop.cut(tree, loop.load_data(tree))
-        found = measure(tree, variant, split, place, on=part(on), progress=progress)
+        loaded = loop.load_data(tree)
+        if judging == "windows":
+            found = ablate_windows(tree, variant, loaded.dataset, place, progress=progress)
+        else:
+            found = measure(tree, variant, loop.cut(tree, loaded), place, on=judging, progress=progress)
     show_ablation.ablation(console, found, as_json)
 
 

@@ -8,11 +8,13 @@ from rich.console import Console
 
 from bakeoff.records import from_json
 from experiments import show, show_ablation
-from experiments.ablation import WHOLE, Ablation, ablate, part
-from experiments.config import BakeoffConfig
+from experiments.ablation import WHOLE, Ablation, ablate, ablate_windows, part
+from experiments.config import BacktestConfig, BakeoffConfig
 from experiments.home import Home
 from experiments.train import validate_all
+from recsys.data.sources.loaded import Loaded
 from recsys.data.split import Split
+from recsys.data.windows import rolling
 from recsys.evaluate import evaluate
 from recsys.models.base import create
 from tests.experiments.trees import tree
@@ -75,6 +77,23 @@ def test_judged_on_test_the_arms_are_fitted_on_all_before_it(
     assert alone.mean == pytest.approx(card.mean("ndcg_10"))
 
 
+def test_over_windows_the_lists_of_all_of_them_judge(staged: BakeoffConfig, loaded: Loaded, tmp_path: Path) -> None:
+    config = staged.model_copy(update={"backtest": BacktestConfig(windows=2, every="6d", validation=1)})
+    found = ablate_windows(config, "v", loaded.dataset, Home.at(tmp_path))
+    values = []
+    for window in rolling(loaded.dataset, windows=2, every="6d", validation=1).windows:
+        fallback = config.fallback.create().fit(window.seen)
+        model = create("item_knn").fit(window.seen)
+        values.append(evaluate(model, window.seen, window.truth, ks=(10,), fallback=fallback))
+    rows = {row.arm: row for row in found.rows}
+    assert rows["item_knn alone"].mean == pytest.approx(np.concatenate([c.values["ndcg_10"] for c in values]).mean())
+    assert rows["item_knn alone"].n == len(np.unique(np.concatenate([card.users for card in values])))
+    gain = rows["without ranker"].gain
+    assert found.judged_on == "windows"
+    assert gain is not None
+    assert gain.difference == pytest.approx(rows[WHOLE].mean - rows["without ranker"].mean)
+
+
 def test_it_is_printed_as_a_table_and_as_json(found: Ablation, capsys: pytest.CaptureFixture[str]) -> None:
     console = Console(width=150, force_terminal=False)
     show_ablation.ablation(console, found, as_json=False)
@@ -90,7 +109,7 @@ def test_it_is_printed_as_a_table_and_as_json(found: Ablation, capsys: pytest.Ca
 def test_only_pipelines_have_stations(staged: BakeoffConfig, split: Split, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"'knn' is no pipeline of 'tiny'.*its pipelines: v"):
         ablate(staged, "knn", split, Home.at(tmp_path))
-    with pytest.raises(ValueError, match="is validation or test, got 'train'"):
+    with pytest.raises(ValueError, match="is validation, test or windows, got 'train'"):
         part("train")
 
 
