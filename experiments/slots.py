@@ -3,7 +3,7 @@
 import logging
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Protocol
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from abtest.service.telemetry import say
+from experiments.batches import Batches
 from experiments.live import Asked, Told, TrendingFirst
 from experiments.online.state import Seen
 from experiments.package import Package
@@ -22,6 +23,8 @@ from recsys.data.recommendations import Recommendations
 from recsys.ranking import top_k
 from recsys.recommend import recommend
 
+Call = tuple[str, int, tuple[Seen, ...], Told]
+"""What a version is asked: for which unit, for how many items, after what it did lately, in what context."""
 POPULAR = 1_000
 """Items that are kept ready for when no model answers: enough for any history and slate."""
 
@@ -61,7 +64,10 @@ class Breaker:
 
 @dataclass(eq=False)
 class Served:
-    """One loaded version, with threads of its own: a model that hangs blocks nobody else's requests."""
+    """One loaded version, with threads of its own: a model that hangs blocks nobody else's requests.
+
+    Requests that wait for a thread are answered together, as `Batches` tells.
+    """
 
     version: int
     package: Package
@@ -74,8 +80,9 @@ class Served:
         self._asked = Asked(self.package)
         if len(self.package.histories):
             explainer_of(self.package)
-        self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix=f"v{self.version}")
-        self._lock, self._in_flight = threading.Lock(), 0
+        self._calls = Batches[Call, Recommendations](
+            self._answers, _alike, threads=self.threads, waiting=self.waiting, name=f"v{self.version}"
+        )
         nobody = Queries.of(self.package.histories, np.array([-1]))
         self.popular = top_k(self.package.fallback.score(nobody), min(POPULAR, len(self.package.items)))[0][0]
         self.follow(())
@@ -89,7 +96,7 @@ class Served:
 
     def answer(self, unit: str, k: int, live: tuple[Seen, ...], told: Told = ()) -> Recommendations:
         """The model's list for one unit, its empty places filled by what trends and by the package's fallback."""
-        return recommend(self.package.model, self._asked.query(unit, live, told), k, fallback=self._fallback)
+        return self._answers([(unit, k, live, told)])[0]
 
     def why(self, unit: str, items: Sequence[str], live: tuple[Seen, ...], told: Told = ()) -> tuple[str, ...]:
         """A sentence for each item, by what the unit did until now."""
@@ -110,21 +117,23 @@ class Served:
 
     def submit(self, unit: str, k: int, live: tuple[Seen, ...], told: Told = ()) -> "Future[Recommendations] | None":
         """Ask in a thread of this version; None when too many wait for it already."""
-        with self._lock:
-            if self._in_flight >= self.waiting:
-                return None
-            self._in_flight += 1
-        future = self._pool.submit(self.answer, unit, k, live, told)
-        future.add_done_callback(self._done)
-        return future
+        return self._calls.submit((unit, k, live, told))
 
     def close(self) -> None:
         """Let running calls end; take no more."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._calls.close()
 
-    def _done(self, future: "Future[Recommendations]") -> None:
-        with self._lock:
-            self._in_flight -= 1
+    def _answers(self, calls: Sequence[Call]) -> list[Recommendations]:
+        """The lists of calls that are alike, one by one."""
+        queries = [self._asked.query(unit, live, told) for unit, _, live, told in calls]
+        lists = recommend(self.package.model, Queries.joined(queries), calls[0][1], fallback=self._fallback)
+        return [lists.block(row, row + 1) for row in range(len(calls))]
+
+
+def _alike(call: Call) -> tuple[int, tuple[tuple[str, type], ...]]:
+    """Calls for as many items, whose contexts tell the same things, can be answered together."""
+    _, k, _, told = call
+    return k, tuple((name, type(value)) for name, value in told)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,6 @@
 """Queries: who is to be served, with what history, in what context."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -50,6 +50,20 @@ class Queries:
             items=interactions.item[rows],
             weights=interactions.weight[rows],
             times=interactions.time[rows],
+        )
+
+    @classmethod
+    def joined(cls, parts: Sequence[Self]) -> Self:
+        """The queries of all parts, one or more, in their order; each part tells the same names of its context."""
+        if len(parts) == 1:
+            return parts[0]
+        lengths = np.concatenate([np.diff(part.indptr) for part in parts])
+        rows = {name: np.concatenate([getattr(part, name) for part in parts]) for name in ("items", "weights", "times")}
+        return cls(
+            users=np.concatenate([part.users for part in parts]),
+            indptr=np.append(0, np.cumsum(lengths)).astype(np.int64),
+            context={name: np.concatenate([part.context[name] for part in parts]) for name in parts[0].context},
+            **rows,
         )
 
     def __len__(self) -> int:

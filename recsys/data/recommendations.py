@@ -39,6 +39,15 @@ class Recommendations:
         """(n,) whether any item of the list came from the fallback."""
         return np.asarray(((self.items >= 0) & np.isnan(self.scores)).any(axis=1))
 
+    def block(self, start: int, stop: int) -> "Recommendations":
+        """The lists of the queries start..stop-1 (views, no copy)."""
+        return Recommendations(
+            queries=self.queries.block(start, stop),
+            items=self.items[start:stop],
+            scores=self.scores[start:stop],
+            model=self.model,
+        )
+
     def table(self, users: Vocabulary, items: Vocabulary) -> pa.Table:
         """For the outside: one row per recommendation, columns user, rank (1 = best), item, score."""
         query, place = np.nonzero(self.items >= 0)

@@ -231,8 +231,30 @@ def test_waiting_calls_are_bounded(place: Place) -> None:
 
     why = [slate.why for slate in asyncio.run(crowd())]
     hold.set()
-    # four may wait: one runs into its deadline, three never come to their turn, the others are sent on at once
-    assert sorted(why) == ["busy"] * 8 + ["deadline"]
+    # four may wait: those that are computed run into the deadline, the others never come to their turn
+    assert set(why) == {"busy", "deadline"}
+    assert 1 <= why.count("deadline") <= 4
+
+
+def test_what_waits_together_is_answered_together_each_with_its_own(place: Place, packages: dict[int, Package]) -> None:
+    hold = threading.Event()
+    troubled = trouble(place, 2, waits=hold)
+    place.serving.patience = replace(place.serving.patience, deadline=20.0)
+    units = [str(unit) for unit in packages[2].users.ids[:4]]
+
+    async def crowd() -> list[Slate]:
+        variant = Variant(name="v", weight=0.5, payload={"version": 2})
+        first = asyncio.create_task(place.serving(units[0], 5, variant))
+        while troubled.asked == 0:
+            await asyncio.sleep(0.001)
+        others = [asyncio.create_task(place.serving(unit, 5, variant)) for unit in units[1:]]
+        await asyncio.sleep(0.01)
+        hold.set()
+        return await asyncio.gather(first, *others)
+
+    slates = asyncio.run(crowd())
+    assert [slate.items for slate in slates] == [items_of(packages[2], unit) for unit in units]
+    assert troubled.asked == 2
 
 
 # slots
