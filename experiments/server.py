@@ -288,9 +288,13 @@ def settle() -> None:
 def run(home: Home, model: str, config: ServingConfig, *, tokens: Tokens, host: str = HOST, port: int = 8000) -> None:
     """Serve until a signal ends it; what was taken in by then is kept and answered first."""
     import uvicorn
+    from threadpoolctl import threadpool_limits
 
     log_as_json()
+    # requests run side by side: a team of threads within one only makes it wait for threads that serve others
+    threadpool_limits(1)
     service = build(home, model, config, tokens=tokens)
+    threadpool_limits(1)  # what the models loaded, too
     try:
         settle()
         say(logging.INFO, "serving", model=model, champion=service.slots.current.champion, host=host, port=port)
