@@ -7,7 +7,7 @@ import os
 import sys
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -19,8 +19,9 @@ from abtest.service.app import Application, create_app
 from abtest.service.ports import Clock, Limits, Readiness
 from abtest.service.security import Tokens
 from abtest.service.telemetry import JsonLines, Telemetry, logger, say
-from abtest.types import Experiment, Outcome
+from abtest.types import Experiment, Exposure, Outcome
 from experiments.administration import StoredBook
+from experiments.explore import Explorer, lately
 from experiments.home import Home
 from experiments.logs import open_log, remember
 from experiments.monitor import Alert, watch
@@ -29,7 +30,7 @@ from experiments.online.memory import MemoryOnline
 from experiments.online.state import Decay, Online
 from experiments.package import Package
 from experiments.serving import Patience, Serving, SlateCache
-from experiments.serving_config import OnlineConfig, ServingConfig
+from experiments.serving_config import ExploreConfig, OnlineConfig, ServingConfig
 from experiments.shelf import Aliases, Shelf
 from experiments.slots import Breaker, Served, Slots
 
@@ -121,7 +122,11 @@ def build(home: Home, model: str, config: ServingConfig, *, tokens: Tokens) -> S
         why = " ".join(slots.problems)
         raise ValueError(f"{model!r} has no champion to serve; `bakeoff train CONFIG` registers one. {why}".strip())
     remember(home, config.log)
-    replay = Replay(log, live, since=clock.now() - timedelta(hours=config.replay_hours))
+    explorer = explorer_of(config.explore, live)
+    # what is shared was counted when it happened, and must not be again
+    forgets = explorer if config.online.kind == "memory" else None
+    started = clock.now()
+    replay = Replay(log, live, since=started - timedelta(hours=config.replay_hours), until=started, explorer=forgets)
 
     def state() -> Readiness:
         return readiness(model, slots, book, replay, live)
@@ -129,6 +134,13 @@ def build(home: Home, model: str, config: ServingConfig, *, tokens: Tokens) -> S
     async def look() -> None:
         await replay()
         await serving.follow(clock.now(), most=config.online.trending, least=config.online.trending_least)
+        if explorer is not None:
+            await explorer.follow()
+
+    async def observe(events: Sequence[Exposure | Outcome]) -> None:
+        await serving.observe(events)
+        if explorer is not None:
+            await explorer.observe(events)
 
     app = create_app(
         experiments=book,
@@ -140,7 +152,8 @@ def build(home: Home, model: str, config: ServingConfig, *, tokens: Tokens) -> S
         tokens=tokens,
         limits=Limits(**config.limits.model_dump()),
         reasons=serving.why,
-        observe=serving.observe,
+        explore=explorer,
+        observe=observe,
         telemetry=telemetry,
         access_log=config.access_log,
         background=[lambda: closing(live), lambda: refreshing(slots, book, look, config.refresh_seconds)],
@@ -169,14 +182,30 @@ def open_online(config: OnlineConfig, model: str, clock: Clock, telemetry: Telem
     )
 
 
+def explorer_of(config: ExploreConfig, live: Online) -> Explorer | None:
+    """The explorer that the configuration describes, None where nothing is explored."""
+    if not config.share:
+        return None
+    return Explorer(
+        live=live,
+        share=config.share,
+        beyond=config.beyond,
+        kinds=frozenset(config.outcomes),
+        prior_taken=config.prior_taken,
+        prior_left=config.prior_left,
+    )
+
+
 class Replay:
     """Reads back, once, what users did lately, so that a restart forgets nothing; later, where the log is away.
 
-    problem: why it could not yet, "" when it could.
+    problem: why it could not yet, "" when it could; explorer: what it learned until the start is read back, too.
     """
 
-    def __init__(self, log: EventLog, live: Online, *, since: datetime) -> None:
-        self._log, self._live, self._since = log, live, since
+    def __init__(
+        self, log: EventLog, live: Online, *, since: datetime, until: datetime, explorer: Explorer | None = None
+    ) -> None:
+        self._log, self._live, self._since, self._until, self._explorer = log, live, since, until, explorer
         self.done, self.problem = False, ""
 
     async def __call__(self) -> None:
@@ -185,6 +214,8 @@ class Replay:
             return
         try:
             outcomes = await asyncio.to_thread(self._read)
+            if self._explorer is not None:
+                await self._explorer.observe(await asyncio.to_thread(lately, self._log, self._since, self._until))
         except OSError as error:
             self.problem = str(error)
             return

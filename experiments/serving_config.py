@@ -34,6 +34,21 @@ class OnlineConfig(Strict):
     trending_least: Above = 5.0
 
 
+class ExploreConfig(Strict):
+    """The last place of some slates is given to an item that the model ranked below them, to learn what comes of it.
+
+    share: of the slates that experiments log (0: none); beyond: so many items below a slate are candidates; outcomes:
+    kinds that count as taken; prior_taken, prior_left: the Beta prior of an item's chance to be taken (1, 1: any
+    chance is as likely; 1, 30: about 3%).
+    """
+
+    share: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    beyond: Many = 50
+    outcomes: Annotated[tuple[str, ...], Field(min_length=1)] = ("click",)
+    prior_taken: Above = 1.0
+    prior_left: Above = 1.0
+
+
 class LimitsConfig(Strict):
     """What one request may ask for; see abtest.service.ports.Limits."""
 
@@ -84,6 +99,7 @@ class ServingConfig(Strict):
     limits: LimitsConfig = LimitsConfig()
     log: LogConfig = LogConfig()
     online: OnlineConfig = OnlineConfig()
+    explore: ExploreConfig = ExploreConfig()
 
 
 def load(path: Path | None, overrides: list[str]) -> ServingConfig:

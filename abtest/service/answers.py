@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 import orjson
 from pydantic import TypeAdapter, ValidationError
 
-from abtest.assignment.holdout import KEY, companion
+from abtest.assignment.holdout import HELD_OUT, KEY, companion
+from abtest.service.exploring import Explore, marked
 from abtest.service.ingest import Ingest
 from abtest.service.lines import AGREE, Judged, judge
 from abtest.service.ports import Clock, Experiments, Limits, Reasons, Recommend, Slate, Snapshot
@@ -25,7 +26,11 @@ T = TypeVar("T")
 
 @dataclass(kw_only=True, eq=False)
 class Answers:
-    """What the hot routes stand on. new_id gives an id that is unique for ever; reasons: None where none are told."""
+    """What the hot routes stand on. new_id gives an id that is unique for ever; reasons: None where none are told.
+
+    explore: None where nothing is left to chance. It is asked for slates that are logged by this service only: the
+    others' propensities would be lost; and not for who is held out.
+    """
 
     experiments: Experiments
     recommender: Recommend
@@ -35,6 +40,7 @@ class Answers:
     limits: Limits
     new_id: Callable[[], str]
     telemetry: Telemetry
+    explore: Explore | None = None
     _counted: dict[tuple[str, str, bool], tuple[Tally, Timing, Tally]] = field(default_factory=dict)
 
     async def assign(self, body: bytes, request_id: str) -> dict[str, Any]:
@@ -68,11 +74,17 @@ class Answers:
         variant = None if key is None or name is None else snapshot.variants[key, name]
         if key == KEY and variant is not None and not variant.payload:
             variant = None  # an arm of the holdout that names no version is given the champion's
-        slate = await self.recommender(asked.unit, asked.k, variant, asked.context)
+        counted = asked.expose and not tester and key is not None
+        explore = self.explore if counted and (key, name) != (KEY, HELD_OUT) else None
+        if explore is None:
+            slate = await self.recommender(asked.unit, asked.k, variant, asked.context)
+        else:
+            longer = await self.recommender(asked.unit, asked.k + explore.beyond, variant, asked.context)
+            slate = explore(longer, asked.k, f"{asked.unit} {request_id}")
         self._count(slate, key or "", name or "", self.clock.ticks() - started)
         exposure, logged = None, False
-        if asked.expose and not tester and key is not None and name is not None:
-            exposure = self.new_id()
+        if counted and key is not None and name is not None:
+            exposure = marked(self.new_id(), slate.explored) if slate.explored else self.new_id()
             logged = await self._expose(exposure, asked, key, name, slate, request_id, arm)
         why = await self.reasons(asked.unit, slate, asked.context) if asked.reasons and self.reasons is not None else ()
         return {
@@ -177,6 +189,8 @@ class Answers:
             "model_version": slate.version,
             "fallback": slate.fallback != "" or any(map(isnan, slate.scores)),
         }
+        if slate.explored:
+            context["explored"] = slate.explored
         if slate.fallback:
             context |= {"fallback_to": slate.fallback, "fallback_why": slate.why}
         shown = Exposure(
@@ -207,6 +221,8 @@ class Answers:
         counters[0].inc()
         counters[1].observe(seconds)
         counters[2].inc()
+        if slate.explored:
+            self.telemetry.explored.inc()
         if slate.fallback:
             self.telemetry.fallbacks.labels(slate.fallback, slate.why).inc()
 

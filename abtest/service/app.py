@@ -14,6 +14,7 @@ from starlette.types import Message, Receive, Scope, Send
 from abtest.events.log import EventLog
 from abtest.service import admin, document, ofrep_routes
 from abtest.service.answers import Answers
+from abtest.service.exploring import Explore
 from abtest.service.hot import (
     ERROR,
     Gone,
@@ -93,6 +94,7 @@ def create_app(
     tokens: Tokens,
     limits: Limits,
     reasons: Reasons | None = None,
+    explore: Explore | None = None,
     observe: Observe | None = None,
     telemetry: Telemetry | None = None,
     background: Sequence[Background] = (),
@@ -110,6 +112,7 @@ def create_app(
         limits=limits,
         new_id=new_id,
         telemetry=measured,
+        explore=explore,
     )
 
     @asynccontextmanager

@@ -55,7 +55,7 @@ class Slate:
     """What is shown to a unit. items: outside ids, best first; scores: NaN where the model had none.
 
     version: of the model that filled it; fallback: who stood in for the model that was asked, and why; cached:
-    whether it was kept from before.
+    whether it was kept from before; explored: the item in the last place, where it was put there to be tried.
     """
 
     items: tuple[str, ...]
@@ -67,6 +67,7 @@ class Slate:
     fallback: Fallback = ""
     why: Why = ""
     cached: bool = False
+    explored: str = ""
 
 
 class Recommend(Protocol):

@@ -80,7 +80,8 @@ class RecommendRequest(_In):
 
     Without an experiment, the oldest running one that takes the unit decides which model fills it; a unit in none is
     given the champion's, one that is held out from all of them what was champion when the holdout began. expose: log
-    the slate as shown now; false when it may be shown later, or never, and the exposure is sent to /v1/events.
+    the slate as shown now; false when it may be shown later, or never, and the exposure is sent to /v1/events. Where
+    the service explores, the last place of some slates that it logs is given to an item that ranks below them.
     variant: what this variant of the experiment would show, for testers; never logged, as little as what an
     experiment's `overrides` show. context: logged with the slate, and the attributes by which an audience is chosen.
     """

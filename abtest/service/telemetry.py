@@ -26,6 +26,7 @@ class Telemetry:
         self.slates = self._tallies("slates", "Slates by experiment and variant.", *arm)
         self.slate_seconds = self._timings("slate_seconds", "Filling a slate, by variant.", *arm)
         self.fallbacks = self._counter("fallbacks", "Slates that another model filled.", "to", "why")
+        self.explored = self._counter("explored_slates", "Slates whose last place was given to an item to be tried.")
         self.cache = self._tallies("cache", "Slates asked of the cache.", "result")
         self.unlogged = self._counter("unlogged_exposures", "Slates shown that the log could not take.")
         self.events = self._counter("events", "Event lines by fate.", "fate")

@@ -17,6 +17,7 @@ from abtest.events.log import EventLog
 from abtest.events.memory import MemoryLog
 from abtest.service.app import Application, create_app
 from abtest.service.book import Book
+from abtest.service.exploring import Explore
 from abtest.service.ports import Change, Clock, Draft, Limits, Observe, Readiness, Slate
 from abtest.service.security import Tokens
 from abtest.types import Experiment, Holdout, Layer, Variant
@@ -147,6 +148,7 @@ def made(
     recommender: Any = made_up,
     observe: Observe | None = None,
     missing: Sequence[int] = (),
+    explore: Explore | None = None,
 ) -> World:
     """A service that does not run yet."""
     time, numbers, kept = [MONDAY], count(1), log or MemoryLog()
@@ -162,6 +164,7 @@ def made(
         limits=limits or Limits(),
         reasons=because,
         observe=observe,
+        explore=explore,
     )
     client = TestClient(app, raise_server_exceptions=False)
     return World(app=app, client=client, log=kept, book=book, time=time)
