@@ -7,7 +7,7 @@ import os
 import sys
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -88,18 +88,7 @@ def build(home: Home, model: str, config: ServingConfig, *, tokens: Tokens) -> S
     log = open_log(home, config.log, now=False)
     telemetry = Telemetry()
     live = open_online(config.online, model, clock, telemetry)
-    slots = Slots(
-        lambda: RegistrySource(home, model),
-        Shelf(home, model),
-        needed=lambda: book.versions(),
-        serve=lambda version, package: Served(
-            version=version,
-            package=package,
-            breaker=Breaker(clock.ticks, config.breaker.failures, config.breaker.seconds),
-            threads=config.threads,
-            waiting=config.waiting,
-        ),
-    )
+    slots = slots_of(home, model, config, clock, needed=lambda: book.versions())
     serving = Serving(
         model,
         slots,
@@ -158,12 +147,32 @@ def build(home: Home, model: str, config: ServingConfig, *, tokens: Tokens) -> S
         access_log=config.access_log,
         background=[lambda: closing(live), lambda: refreshing(slots, book, look, config.refresh_seconds)],
     )
-    telemetry.gauge(
-        "bakeoff_champion", "The version that is champion here.", lambda: float(slots.current.champion or 0)
+    gauges = (
+        ("bakeoff_champion", "The version that is champion here.", lambda: slots.current.champion or 0),
+        ("bakeoff_cached_users", "Users with slates in the cache.", lambda: len(serving.cache)),
+        ("bakeoff_problems", "What /ready complains of.", lambda: len(state().problems)),
     )
-    telemetry.gauge("bakeoff_cached_users", "Users with slates in the cache.", lambda: float(len(serving.cache)))
-    telemetry.gauge("bakeoff_problems", "What /ready complains of.", lambda: float(len(state().problems)))
+    for name, text, value in gauges:
+        telemetry.gauge(name, text, value)
     return Service(app=app, slots=slots, book=book, log=log)
+
+
+def slots_of(
+    home: Home, model: str, config: ServingConfig, clock: Clock, *, needed: Callable[[], Iterable[int]]
+) -> Slots:
+    """The slots of a registered model, each version as the configuration wants it served; not opened yet."""
+    return Slots(
+        lambda: RegistrySource(home, model),
+        Shelf(home, model),
+        needed=needed,
+        serve=lambda version, package: Served(
+            version=version,
+            package=package,
+            breaker=Breaker(clock.ticks, config.breaker.failures, config.breaker.seconds),
+            threads=config.threads,
+            waiting=config.waiting,
+        ),
+    )
 
 
 def open_online(config: OnlineConfig, model: str, clock: Clock, telemetry: Telemetry) -> Online:
