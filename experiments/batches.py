@@ -95,12 +95,13 @@ class Batches(Generic[Asked, Answer]):
 
     def _answer(self, batch: Sequence[_Call[Asked, Answer]]) -> None:
         try:
-            answers = self._compute([call.asked for call in batch])
-        except BaseException as error:
+            answered = list(zip(batch, self._compute([call.asked for call in batch]), strict=True))
+        except BaseException as error:  # whatever it is, who asked must hear of it, and the thread goes on
             if len(batch) == 1:
                 batch[0].future.set_exception(error)
-            for call in batch if len(batch) > 1 else ():
+                return
+            for call in batch:
                 self._answer([call])
             return
-        for call, answer in zip(batch, answers, strict=True):
+        for call, answer in answered:
             call.future.set_result(answer)

@@ -76,6 +76,19 @@ def test_a_bad_call_fails_alone(batches: Batches[int, int], doubler: Doubler) ->
         bad.result(10)
 
 
+def test_a_computation_that_answers_too_little_is_heard_of_and_the_thread_goes_on() -> None:
+    answers = iter([[], [4]])
+    made = Batches[int, int](lambda numbers: next(answers), lambda _: 0, threads=1, waiting=9, name="short")
+    first = made.submit(1)
+    assert first is not None
+    with pytest.raises(ValueError, match="shorter"):
+        first.result(10)
+    second = made.submit(2)
+    assert second is not None
+    assert second.result(10) == 4
+    made.close()
+
+
 def test_no_more_wait_than_may_and_a_cancelled_one_is_not_computed(
     batches: Batches[int, int], doubler: Doubler
 ) -> None:
