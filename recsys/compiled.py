@@ -11,8 +11,6 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     try:
         import numba
     except ImportError as missing:
-        raise ImportError(
-            "models of neighbours, slim and exact search need numba: pip install 'bakeoff[train]'"
-        ) from missing
+        raise ImportError("models, pipelines and exact search need numba: pip install 'bakeoff[train]'") from missing
     machine_code: Callable[..., Any] = numba.njit(nogil=True, cache=True)(function)
     return machine_code

@@ -7,7 +7,6 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_matrix
 
 from recsys.data.dataset import Dataset
 from recsys.data.queries import Queries
@@ -103,33 +102,6 @@ class Rows:
     def row_weight(self) -> NDArray[np.float64]:
         """(h,) what each row of the histories counts: its weight, not below 0."""
         return self.queries.weights.clip(min=0).astype(np.float64)
-
-    @cached_property
-    def last_item(self) -> NDArray[np.int64]:
-        """(n,) the item that each history ends with, -1 without one."""
-        if not len(self.queries.items):
-            return np.full(len(self.queries), -1, np.int64)
-        last = self.queries.items[(self.queries.indptr[1:] - 1).clip(min=0)]
-        return np.where(self.length > 0, last, -1).astype(np.int64)
-
-    def total(self, values: NDArray[Any]) -> NDArray[np.float64]:
-        """(n,) sums of (h,) values over each history; 0 for an empty one."""
-        return np.bincount(self.row_query, values, minlength=len(self.queries)).astype(np.float64)
-
-    def sums(self, table: NDArray[Any], weights: NDArray[np.float64]) -> Floats:
-        """(n, d) sums over each history of the rows of a table (n_items, d), each by its weight (h,)."""
-        rows = len(self.queries.items)
-        # over the rows of the histories alone: the cost does not grow with the catalogue
-        taken = csr_matrix(
-            (weights.astype(np.float32), np.arange(rows), self.queries.indptr), (len(self.queries), rows)
-        )
-        return np.asarray(taken @ table[self.queries.items], np.float32)
-
-    def mean(self, values: NDArray[Any], weights: NDArray[Any] | None = None) -> NDArray[np.float64]:
-        """(n,) means of (h,) values over each history, over those that are numbers; NaN where there are none."""
-        there = ~np.isnan(values)
-        counted = there.astype(np.float64) if weights is None else np.where(there, weights, 0.0)
-        return ratio(self.total(np.where(there, values, 0.0) * counted), self.total(counted))
 
 
 @dataclass
