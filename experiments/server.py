@@ -147,6 +147,12 @@ def build(home: Home, model: str, config: ServingConfig, *, tokens: Tokens) -> S
         access_log=config.access_log,
         background=[lambda: closing(live), lambda: refreshing(slots, book, look, config.refresh_seconds)],
     )
+    watched(telemetry, slots, serving, state)
+    return Service(app=app, slots=slots, book=book, log=log)
+
+
+def watched(telemetry: Telemetry, slots: Slots, serving: Serving, state: Callable[[], Readiness]) -> None:
+    """Let /metrics tell what stands still between requests."""
     gauges = (
         ("bakeoff_champion", "The version that is champion here.", lambda: slots.current.champion or 0),
         ("bakeoff_cached_users", "Users with slates in the cache.", lambda: len(serving.cache)),
@@ -154,7 +160,6 @@ def build(home: Home, model: str, config: ServingConfig, *, tokens: Tokens) -> S
     )
     for name, text, value in gauges:
         telemetry.gauge(name, text, value)
-    return Service(app=app, slots=slots, book=book, log=log)
 
 
 def slots_of(
