@@ -67,19 +67,21 @@ def popularity_of_lists(recommended: Mapping[str, NDArray[np.int64]], popularity
 
 def by_window(found: Backtest) -> Figure:
     """One line per variant: its mean in each window; below, by how much the best of all is ahead of the other."""
-    figure = Figure(figsize=(SIZE[0], SIZE[1] * 1.5), layout="tight")
+    figure = Figure(figsize=(SIZE[0] * 1.25, SIZE[1] * 1.5), layout="tight")
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(2, 1))
     places = range(len(found.windows))
-    for line in found.lines:
-        above.plot(places, [window.means[line.variant] for window in found.windows], marker="o", label=line.variant)
+    for number, line in enumerate(found.lines):
+        style = ("-", "--", ":")[number // 10 % 3]  # colours come again after ten
+        means = [window.means[line.variant] for window in found.windows]
+        above.plot(places, means, marker="o", linestyle=style, label=line.variant)
     above.set(title=f"{found.name}: {found.metric} by window", ylabel=found.metric)
-    above.legend()
+    above.legend(loc="upper left", bbox_to_anchor=(1, 1))  # beside the lines, which fill the whole height
     if (lead := found.lead) is not None:
         differences = [window.means[lead.variant] - window.means[lead.other] for window in found.windows]
         below.bar(places, differences, color=["C0" if each > 0 else "C3" for each in differences])
         below.axhspan(lead.low, lead.high, alpha=0.2, label=f"over all, {found.level:.0%} interval")
         below.set(ylabel=f"{lead.variant} - {lead.other}")
-        below.legend()
+        below.legend(loc="upper left", bbox_to_anchor=(1, 1))
     below.set_xticks(places, [window.start[:10] for window in found.windows], rotation=45)
     for axes in (above, below):
         axes.grid(alpha=0.3)
