@@ -3,6 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from recsys.compiled import compiled
+
 _LOWEST = np.finfo(np.float32).min
 
 
@@ -11,6 +13,9 @@ def top_k(scores: NDArray[np.float32], k: int) -> tuple[NDArray[np.int32], NDArr
 
     Exact; ties are broken by item number; NaN and -inf are never chosen. Places that cannot be filled hold -1 and NaN.
 
+    No row is sorted: its columns are dealt to groups in turn, and only a group whose best is among the k best of all
+    groups can hold one of the k best columns.
+
     >>> items, scores = top_k(np.array([[1, 3, 3, np.nan]], np.float32), 4)
     >>> items.tolist(), scores.tolist()
     ([[1, 2, 0, -1]], [[3.0, 3.0, 1.0, nan]])
@@ -18,34 +23,53 @@ def top_k(scores: NDArray[np.float32], k: int) -> tuple[NDArray[np.int32], NDArr
     if k < 1:
         raise ValueError(f"k must be >= 1, got {k}")
     n, n_items = scores.shape
-    items = np.full((n, k), -1, np.int32)
-    best = np.full((n, k), np.nan, np.float32)
     if n == 0 or n_items == 0:
-        return items, best
-
-    candidates = np.flatnonzero(scores >= _reached_k_times(scores, min(k, n_items))[:, None])
-    row, item = np.divmod(candidates, n_items)
-    value = scores[row, item]
-    order = np.lexsort((-value, row))  # stable, and candidates come by item number: ties keep that order
-    row, item, value = row[order], item[order], value[order]
-    place = np.arange(len(row)) - np.searchsorted(row, np.arange(n))[row]
-    kept = place < k
-    items[row[kept], place[kept]] = item[kept]
-    best[row[kept], place[kept]] = value[kept]
-    return items, best
+        return np.full((n, k), -1, np.int32), np.full((n, k), np.nan, np.float32)
+    rounds = max(1, n_items // max(4 * k, 256))
+    n_groups = n_items // rounds
+    best = compiled(_best_of_groups)(scores, rounds, n_groups)
+    bound = np.full(n, _LOWEST)
+    if k <= n_groups:
+        bound = np.partition(best, n_groups - k, axis=1)[:, n_groups - k]
+    items, values = compiled(_reaching)(scores, best, bound, rounds, k)
+    return items, values
 
 
-def _reached_k_times(scores: NDArray[np.float32], k: int) -> NDArray[np.float32]:
-    """(n,) a value that at least k scores of the row reach: the k-th best of the maxima of groups of columns.
+def _best_of_groups(scores: NDArray[np.float32], rounds: int, n_groups: int) -> NDArray[np.float32]:
+    """(n, n_groups) the best of every n_groups-th column from the group's on; the columns left over join no group."""
+    best = np.full((len(scores), n_groups), _LOWEST, np.float32)
+    for row in range(len(scores)):
+        of, own = scores[row], best[row]
+        for dealt in range(rounds):
+            for group in range(n_groups):
+                value = of[dealt * n_groups + group]
+                own[group] = value if value > own[group] else own[group]  # false for NaN
+    return best
 
-    Almost as sharp as the k-th best score, and found without partitioning the row: about ten times faster than
-    argpartition on 41,000 items. Rows with fewer than k usable groups get the lowest finite number.
-    """
+
+def _reaching(
+    scores: NDArray[np.float32], best: NDArray[np.float32], bound: NDArray[np.float32], rounds: int, k: int
+) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """The first k of the columns of each row that reach its bound, best first, and their scores."""
     n, n_items = scores.shape
-    size = max(1, n_items // max(4 * k, 256))
-    n_groups = n_items // size  # the columns left over join no group: fewer columns can only lower the bound
-    grouped = scores[:, : size * n_groups].reshape(n, size, n_groups)
-    maxima = np.fmax.reduce(grouped, axis=1)
-    maxima = np.where(np.isnan(maxima), -np.inf, maxima)
-    bound: NDArray[np.float32] = np.partition(maxima, n_groups - k, axis=1)[:, n_groups - k]
-    return np.maximum(bound, _LOWEST)
+    n_groups = best.shape[1]
+    items, values = np.full((n, k), -1, np.int32), np.full((n, k), np.nan, np.float32)
+    for row in range(n):
+        of = scores[row]
+        hopeful = np.flatnonzero(best[row] >= bound[row])
+        most = len(hopeful) * rounds + n_items - n_groups * rounds
+        column, low, found = np.empty(most, np.int32), np.empty(most, np.float32), 0
+        for dealt in range(rounds):
+            for group in hopeful:
+                at = dealt * n_groups + group
+                if of[at] >= bound[row]:
+                    column[found], low[found] = at, -of[at]
+                    found += 1
+        for at in range(n_groups * rounds, n_items):
+            if of[at] >= bound[row]:
+                column[found], low[found] = at, -of[at]
+                found += 1
+        order = np.argsort(low[:found], kind="mergesort")  # stable, and the columns come by number
+        for place in range(min(k, found)):
+            items[row, place], values[row, place] = column[order[place]], -low[order[place]]
+    return items, values

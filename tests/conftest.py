@@ -9,8 +9,13 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+import hypothesis
 import numpy as np
 import pytest
+
+# an example may be the first call of a loop that numba compiles; benchmarks watch over time, tests do not
+hypothesis.settings.register_profile("bakeoff", deadline=None)
+hypothesis.settings.load_profile("bakeoff")
 
 
 @pytest.fixture
