@@ -58,9 +58,10 @@ class Features:
         return frozenset[str]().union(*(group.reads for group in self.groups.values()))
 
     def compute(self, rows: Rows) -> Floats:
-        """(c, n_features) float32, NaN where a feature has nothing to say."""
+        """(c, n_features) float32, NaN where a feature has nothing to say; column by column, as the trees read them."""
         parts = [group.compute(rows) for group in self.groups.values()]
-        return np.hstack(parts) if parts else np.zeros((len(rows.item), 0), np.float32)
+        columns = np.empty((sum(part.shape[1] for part in parts), len(rows.item)), np.float32)
+        return np.concatenate(parts, axis=1, out=columns.T) if parts else columns.T
 
     def state(self) -> State:
         """What the groups learnt; names begin with the name of the group."""

@@ -25,7 +25,7 @@ def grown(rng: np.random.Generator, **params: Any) -> tuple[Any, NDArray[np.floa
     return lightgbm.Booster(model_str=booster.model_to_string()), rows
 
 
-@pytest.mark.parametrize("leaves", [2, 4, 31, 200])
+@pytest.mark.parametrize("leaves", [2, 4, 31, 64, 65, 200])  # to 64 by masks
 @pytest.mark.parametrize("share", [1.0, 0.4])
 def test_the_sums_are_those_of_lightgbm_to_the_bit(rng: np.random.Generator, leaves: int, share: float) -> None:
     booster, rows = grown(rng, num_leaves=leaves, feature_fraction=share)
