@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from recsys.compiled import compiled
 from recsys.data.queries import Queries
 from recsys.data.recommendations import Recommendations
 from recsys.models.base import Recommender
@@ -98,13 +99,34 @@ def _best_of_nearest(
     _check_numbers(queries, banned, n_items)
     longest = int(np.diff(queries.indptr).max(initial=0)) if exclude_seen else 0
     items, scores = model.nearest(queries, min(n_items, k + longest + len(banned)))
-    forbidden = np.isin(items, banned)
-    if exclude_seen:
-        row = np.arange(len(queries), dtype=np.int64)
-        seen = np.repeat(row, np.diff(queries.indptr)) * n_items + queries.items
-        forbidden |= np.isin(row[:, None] * n_items + items, seen) & (items >= 0)
-    place, best = top_k(np.where(forbidden, np.float32(np.nan), scores), k)  # places are in the order of number too
+    seen = queries.items if exclude_seen else queries.items[:0]
+    indptr = queries.indptr if exclude_seen else np.zeros(len(queries) + 1, np.int64)
+    allowed = compiled(_without)(items, scores, indptr, seen, banned, n_items)
+    place, best = top_k(allowed, k)  # places are in the order of number too
     return np.where(place < 0, np.int32(-1), np.take_along_axis(items, place.clip(min=0), axis=1)), best
+
+
+def _without(
+    items: NDArray[np.int32],
+    scores: NDArray[np.float32],
+    indptr: NDArray[np.int64],
+    seen: NDArray[np.int32],
+    banned: NDArray[np.integer],
+    n_items: int,
+) -> NDArray[np.float32]:
+    """The scores of lists, NaN for an item that is banned or among the query's own seen[indptr[i]:indptr[i+1]]."""
+    allowed = scores.copy()
+    forbidden = np.zeros(n_items, np.bool_)
+    forbidden[banned] = True
+    for row in range(len(items)):
+        own = seen[indptr[row] : indptr[row + 1]]
+        forbidden[own] = True
+        for place in range(items.shape[1]):
+            if items[row, place] >= 0 and forbidden[items[row, place]]:
+                allowed[row, place] = np.nan
+        forbidden[own] = False
+        forbidden[banned] = True
+    return allowed
 
 
 def _fill(

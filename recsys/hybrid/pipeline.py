@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from recsys.compiled import compiled
 from recsys.data.dataset import Dataset
 from recsys.data.parameters import check_whole
 from recsys.data.queries import Queries
@@ -109,7 +110,7 @@ class Pipeline(Recommender):
         """(n, n_items) the ranker's scores; NaN for what is seen or named by no source."""
         if len(queries) == 0:
             return np.zeros((0, self._n_items), np.float32)
-        items, scores = self._lists(queries)
+        items, scores = self._lists(queries, self._n_items)
         dense = np.full((len(queries), self._n_items), np.nan, np.float32)
         row, place = np.nonzero(items >= 0)
         dense[row, items[row, place]] = scores[row, place]
@@ -132,7 +133,7 @@ class Pipeline(Recommender):
 
     def nearest(self, queries: Queries, m: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
         """(n, m) the best unseen items, best first, and their scores; -1 and NaN where there are no more."""
-        items, scores = self._lists(queries)
+        items, scores = self._lists(queries, m)
         missing = max(0, m - items.shape[1])
         items = np.pad(items[:, :m], ((0, 0), (0, missing)), constant_values=-1)
         return items, np.pad(scores[:, :m], ((0, 0), (0, missing)), constant_values=np.nan)
@@ -318,23 +319,52 @@ class Pipeline(Recommender):
             scores[part] = self._ranker.score(rows)
         return candidates, scores
 
-    def _lists(self, queries: Queries) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-        """(n, most candidates of a query) items and scores, best first, -1 and NaN at the end."""
+    def _lists(self, queries: Queries, most: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        """(n, at most `most`, or the pool) items and scores, best first, -1 and NaN at the end."""
         candidates, scores = self._scored(queries)
-        place = np.arange(len(scores)) - candidates.indptr[:-1][candidates.query]
-        shape = (len(queries), max(1, int(np.diff(candidates.indptr).max(initial=0))))
-        items, below, agreed = np.full(shape, -1, np.int32), np.full(shape, np.nan, np.float32), np.zeros(shape)
-        items[candidates.query, place] = candidates.items
-        below[candidates.query, place] = -scores
-        agreed[candidates.query, place] = candidates.fused
-        # calibrated chances tie: what the sources agree on goes first, then the lower number, as they come
-        order = np.lexsort((-agreed, below), axis=1)
-        items, best = np.take_along_axis(items, order, axis=1), -np.take_along_axis(below, order, axis=1)
+        most = self.pool if self._rerankers else most
+        items, best = compiled(_ordered)(
+            candidates.indptr, candidates.items, scores, candidates.fused, _least(scores, candidates.indptr, most), most
+        )
         if not self._rerankers:
             return items, best
-        lists = Recommendations(
-            queries=queries, items=items[:, : self.pool], scores=best[:, : self.pool], model=self.name
-        )
+        lists = Recommendations(queries=queries, items=items, scores=best, model=self.name)
         for reranker in self._rerankers:
             lists = reranker.rerank(lists, self.pool)
         return lists.items, lists.scores
+
+
+def _least(scores: NDArray[np.float32], indptr: NDArray[np.int64], most: int) -> NDArray[np.float32]:
+    """(n,) the worst of the `most` best scores of each query, -inf where there are no more than these."""
+    least = np.full(len(indptr) - 1, -np.inf, np.float32)
+    for query in np.flatnonzero(np.diff(indptr) > most).tolist():
+        own = scores[indptr[query] : indptr[query + 1]]
+        least[query] = np.partition(own, len(own) - most)[len(own) - most]
+    return least
+
+
+def _ordered(
+    indptr: NDArray[np.int64],
+    items: NDArray[np.int32],
+    scores: NDArray[np.float32],
+    agreed: NDArray[np.float32],
+    least: NDArray[np.float32],
+    most: int,
+) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """(n, at most `most`) items and scores of each query, best first: of those whose score is not below the least.
+
+    Calibrated chances tie: what the sources agree on goes first, then the lower number, as they come.
+    """
+    n, width = len(least), 1
+    for query in range(n):
+        width = max(width, indptr[query + 1] - indptr[query])
+    width = min(width, most)
+    listed, best = np.full((n, width), -1, np.int32), np.full((n, width), np.nan, np.float32)
+    for query in range(n):
+        start, stop = indptr[query], indptr[query + 1]
+        near = start + np.flatnonzero(scores[start:stop] >= least[query])
+        near = near[np.argsort(-agreed[near], kind="mergesort")]
+        near = near[np.argsort(-scores[near], kind="mergesort")]
+        for place in range(min(width, len(near))):
+            listed[query, place], best[query, place] = items[near[place]], scores[near[place]]
+    return listed, best

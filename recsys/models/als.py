@@ -1,7 +1,7 @@
 """ALS: matrix factorisation of implicit feedback, every missing pair a weak no (Hu, Koren & Volinsky 2008)."""
 
 from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, ClassVar, Self
@@ -89,8 +89,7 @@ class ALS(Recommender):
         learnt = self.state()
         histories = query_likes(queries, len(learnt["item_factors"]), self.weighting)
         scores: NDArray[np.float32] = self._user_factors(histories, learnt) @ learnt["item_factors"].T
-        if not learnt["known_items"].all():
-            scores[:, ~learnt["known_items"]] = np.nan
+        scores[:, np.flatnonzero(~learnt["known_items"])] = np.nan
         return scores
 
     def restore(self, state: State) -> Self:
@@ -102,12 +101,13 @@ class ALS(Recommender):
 
     def _user_factors(self, histories: csr_matrix, learnt: State) -> NDArray[np.float32]:
         """(n, n_factors) the closed-form half step for each history; NaN where it is empty."""
-        with _one_blas_thread():
-            if self._solver is None or self._solver.item_factors is not learnt["item_factors"]:
-                self._solver = self._new_solver()  # kept: it caches the product of the item factors
-                self._solver.item_factors = learnt["item_factors"]
-            n = histories.shape[0]
-            self._solver.num_threads = 1 if n < _WORTH_THREADS else 0  # a request would wait for a team of threads
+        if self._solver is None or self._solver.item_factors is not learnt["item_factors"]:
+            self._solver = self._new_solver()  # kept: it caches the product of the item factors
+            self._solver.item_factors = learnt["item_factors"]
+        n = histories.shape[0]
+        team = n >= _WORTH_THREADS  # a request would wait for one
+        self._solver.num_threads = 0 if team else 1
+        with _one_blas_thread() if team else nullcontext():
             factors: NDArray[np.float32] = self._solver.recalculate_user(np.arange(n), histories)
         factors[np.diff(histories.indptr) == 0] = np.nan
         return factors

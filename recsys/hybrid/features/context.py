@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
+from recsys.compiled import compiled
 from recsys.encoders.base import words_of
 from recsys.encoders.parts import suggested
 from recsys.hybrid.features.base import Floats, Group, Past, Rows, columns, texts
@@ -66,19 +67,16 @@ class Context(Group):
         """(c, 3 n_labelled + n_numeric); NaN where the label is not known."""
         parts = []
         for name in self.learnt["labelled"].tolist():
-            code = self._code(rows, name)
-            known = (code >= 0)[rows.query]
-            cell = (rows.item, code.clip(min=0)[rows.query])
-            tables = (self.learnt[f"{table}.{name}"][cell] for table in ("lift", "reach"))
-            parts += [np.where(known, values, np.nan) for values in (code[rows.query], *tables)]
+            tables = (self.learnt[f"{table}.{name}"] for table in ("lift", "reach"))
+            parts.append(compiled(_labelled)(rows.candidates.indptr, rows.item, self._code(rows, name), *tables))
         for name in self._numeric():
             own, users = self.learnt[f"numbers.{name}"], rows.queries.users
             values = np.where(users >= 0, own[users.clip(min=0)], np.nan)
             asked = np.asarray(rows.queries.context.get(name, np.nan))
             if asked.dtype.kind in "iufb":  # a text is no number, whoever sent it
                 values = np.where(np.isnan(asked), values, asked)
-            parts.append(values[rows.query])
-        return columns(*parts) if parts else np.zeros((len(rows.item), 0), np.float32)
+            parts.append(columns(values[rows.query]))
+        return np.hstack(parts) if parts else np.zeros((len(rows.item), 0), np.float32)
 
     @property
     def reads(self) -> frozenset[str]:
@@ -97,6 +95,19 @@ class Context(Group):
             return code
         words = np.array(words_of(np.asarray(rows.queries.context[name])), dtype=np.str_)
         return np.where(words == "", code, _codes(words, self.learnt[f"labels.{name}"]))
+
+
+def _labelled(
+    indptr: NDArray[np.int64], items: NDArray[np.int32], code: NDArray[np.int64], lift: Floats, reach: Floats
+) -> Floats:
+    """(c, 3) the query's label, and of it the item's lift and reach; NaN without one."""
+    found = np.full((len(items), 3), np.nan, np.float32)
+    for query in range(len(code)):
+        if code[query] >= 0:
+            for pair in range(indptr[query], indptr[query + 1]):
+                of, item = found[pair], items[pair]
+                of[0], of[1], of[2] = code[query], lift[item, code[query]], reach[item, code[query]]
+    return found
 
 
 def _numeric_columns(features: Any) -> list[str]:

@@ -98,6 +98,26 @@ def test_nearest_is_the_top_of_the_scores(plain: Pipeline, cut: Split) -> None:
     assert np.isnan(none[:, 120:]).all()
 
 
+def test_ties_at_the_end_of_a_list_go_to_what_the_sources_agree_on(cut: Split) -> None:
+    """A calibrated chance takes few values: the cut through a tie is where the order of the whole list cuts it."""
+    tied = pipeline(ranker={**RANKER, "objective": "click"}).fit(cut.train)
+    queries = ask(cut.train, np.arange(40))
+    named = tied.named(queries)
+    whole, scores = tied.nearest(queries, tied.named(queries).items.max() + 1)
+    crossed = 0
+    for row in range(len(queries)):
+        own = slice(named.indptr[row], named.indptr[row + 1])
+        of = dict(zip(whole[row].tolist(), scores[row].tolist(), strict=True))
+        score = np.array([of[item] for item in named.items[own].tolist()])
+        expected = named.items[own][np.lexsort((named.items[own], -named.fused[own], -score))]
+        assert whole[row, : len(expected)].tolist() == expected.tolist()
+    for m in (1, 7, 20):
+        head, _ = tied.nearest(queries, m)
+        assert np.array_equal(head, whole[:, :m])
+        crossed += int((scores[:, m - 1] == scores[:, m]).sum())
+    assert crossed > 20
+
+
 def test_more_features_than_sixty_of_all_groups(plain: Pipeline) -> None:
     table = plain.feature_table()
     assert len(table) >= 60
