@@ -33,6 +33,7 @@ from experiments.serving import Patience, Serving, SlateCache
 from experiments.serving_config import ExploreConfig, OnlineConfig, ServingConfig
 from experiments.shelf import Aliases, Shelf
 from experiments.slots import Breaker, Served, Slots
+from experiments.workers import Workers
 
 HOST = "127.0.0.1"
 REPLAYED = 200_000
@@ -166,18 +167,19 @@ def slots_of(
     home: Home, model: str, config: ServingConfig, clock: Clock, *, needed: Callable[[], Iterable[int]]
 ) -> Slots:
     """The slots of a registered model, each version as the configuration wants it served; not opened yet."""
-    return Slots(
-        lambda: RegistrySource(home, model),
-        Shelf(home, model),
-        needed=needed,
-        serve=lambda version, package: Served(
+    shelf, n = Shelf(home, model), config.processes
+
+    def serve(version: int, package: Package) -> Served:
+        return Served(
             version=version,
             package=package,
             breaker=Breaker(clock.ticks, config.breaker.failures, config.breaker.seconds),
-            threads=config.threads,
+            threads=n or config.threads,
             waiting=config.waiting,
-        ),
-    )
+            workers=Workers(shelf.place(version), n, name=f"version {version}") if n else None,
+        )
+
+    return Slots(lambda: RegistrySource(home, model), shelf, needed=needed, serve=serve)
 
 
 def open_online(config: OnlineConfig, model: str, clock: Clock, telemetry: Telemetry) -> Online:
@@ -248,10 +250,11 @@ def readiness(model: str, slots: Slots, book: StoredBook, replay: Replay, live: 
     current = slots.current
     plan = [f"experiments: {book.snapshot.problem}"] if book.snapshot.problem else []
     log = [f"event log: {replay.problem}"] if replay.problem else []
+    workers = [s.workers.problem for s in current.served.values() if s.workers is not None and s.workers.problem]
     online = [f"online state: {live.problem}"] if isinstance(live, GuardedOnline) and live.problem else []
     return Readiness(
         ready=current.champion is not None and replay.done,
-        problems=(*slots.problems, *plan, *log, *online),
+        problems=(*slots.problems, *workers, *plan, *log, *online),
         model=model,
         champion=current.champion,
         versions=tuple(sorted(current.served)),

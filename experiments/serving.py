@@ -11,10 +11,10 @@ from typing import Any
 from abtest.service.ports import Slate, Why
 from abtest.service.problems import Problem, unavailable
 from abtest.types import Experiment, Exposure, Outcome, Variant
+from experiments.answering import Ranked
 from experiments.live import Told
 from experiments.online.state import Online, Seen, touches
 from experiments.slots import Current, Served, Slots
-from recsys.data.recommendations import Recommendations
 
 NO_CONTEXT: Mapping[str, Any] = MappingProxyType({})
 
@@ -198,7 +198,7 @@ class Serving:
         live: tuple[Seen, ...],
         context: Mapping[str, Any],
         seconds: float,
-    ) -> Recommendations | Why:
+    ) -> Ranked | Why:
         """The version's list, or why there is none."""
         if served is None:
             return "missing"
@@ -206,7 +206,7 @@ class Serving:
         if future is None:
             return "busy"
         try:
-            lists = await asyncio.wait_for(asyncio.wrap_future(future), seconds)
+            ranked = await asyncio.wait_for(asyncio.wrap_future(future), seconds)
         except TimeoutError:
             if future.cancelled():  # its turn never came: that is load, not a fault of the model
                 return "busy"
@@ -216,7 +216,7 @@ class Serving:
             served.breaker.told(good=False)
             return "error"
         served.breaker.told(good=True)
-        return lists
+        return ranked
 
 
 def _key(told: Told) -> str:
@@ -224,12 +224,12 @@ def _key(told: Told) -> str:
     return repr(told) if told else ""
 
 
-def _slate(model: str, served: Served, lists: Recommendations) -> Slate:
-    items = lists.items[0]
+def _slate(model: str, served: Served, ranked: Ranked) -> Slate:
+    items = ranked.items
     filled = items[items >= 0]  # empty places stand at the end
     return Slate(
         items=tuple(served.package.items.ids[filled].tolist()),
-        scores=tuple(lists.scores[0, : len(filled)].tolist()),
+        scores=tuple(ranked.scores[: len(filled)].tolist()),
         titles=tuple(served.package.titles[filled].tolist()),
         model=model,
         version=served.version,

@@ -80,15 +80,17 @@ class ServingConfig(Strict):
     """The whole of it.
 
     deadline_ms: for the model that a variant names; second_deadline_ms: for the champion, when it stands in; threads,
-    waiting: of each version, and requests that may wait for them; refresh_seconds: between two looks at the registry
-    and the experiments; start_patience_seconds: for the registry, before the last known models are taken up;
-    replay_hours: of the log, read at the start so that histories go on where they ended; access_log: a JSON line for
-    every request.
+    waiting: of each version, and requests that may wait for them; processes: of each version, that answer in place of
+    its threads, which take turns at Python; each holds the model (0: threads answer); refresh_seconds: between two
+    looks at the registry and the experiments; start_patience_seconds: for the registry, before the last known models
+    are taken up; replay_hours: of the log, read at the start so that histories go on where they ended; access_log: a
+    JSON line for every request.
     """
 
     deadline_ms: Above = 50.0
     second_deadline_ms: Above = 25.0
     threads: Many = 2
+    processes: Annotated[int, Field(ge=0)] = 0
     waiting: Many = 64
     refresh_seconds: Above = 5.0
     start_patience_seconds: Above = 10.0

@@ -6,6 +6,7 @@ import shutil
 import uuid
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 from bakeoff import durable
 from experiments.home import Home
@@ -45,12 +46,16 @@ class Shelf:
 
     def load(self, version: int) -> Package | None:
         """The package of a version, None when it does not lie here. A version never changes: no registry is asked."""
-        folder = self.folder / str(version)
+        folder = self.place(version)
         return Package.load(folder) if folder.exists() else None
+
+    def place(self, version: int) -> Path:
+        """Where the package of a version lies, once it does."""
+        return self.folder / str(version)
 
     def keep(self, version: int, package: Package) -> None:
         """Put a package here, whole or not at all."""
-        folder, unfinished = self.folder / str(version), self.folder / f".{uuid.uuid4().hex}"
+        folder, unfinished = self.place(version), self.folder / f".{uuid.uuid4().hex}"
         try:
             package.save(unfinished)
             unfinished.rename(folder)
@@ -63,4 +68,4 @@ class Shelf:
     def drop_others(self, versions: Iterable[int]) -> None:
         """Remove the versions that nobody serves any more."""
         for version in set(self.versions()) - set(versions):
-            shutil.rmtree(self.folder / str(version), ignore_errors=True)
+            shutil.rmtree(self.place(version), ignore_errors=True)

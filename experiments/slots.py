@@ -12,19 +12,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from abtest.service.telemetry import say
+from experiments.answering import Answering, Call, Ranked, alike
 from experiments.batches import Batches
-from experiments.live import Asked, Told, TrendingFirst
+from experiments.live import Told
 from experiments.online.state import Seen
 from experiments.package import Package
 from experiments.reasons import explainer_of, reasons
 from experiments.shelf import Aliases, Shelf
+from experiments.workers import Workers
 from recsys.data.queries import Queries
-from recsys.data.recommendations import Recommendations
 from recsys.ranking import top_k
-from recsys.recommend import recommend
 
-Call = tuple[str, int, tuple[Seen, ...], Told]
-"""What a version is asked: for which unit, for how many items, after what it did lately, in what context."""
 POPULAR = 1_000
 """Items that are kept ready for when no model answers: enough for any history and slate."""
 
@@ -66,7 +64,8 @@ class Breaker:
 class Served:
     """One loaded version, with threads of its own: a model that hangs blocks nobody else's requests.
 
-    Requests that wait for a thread are answered together, as `Batches` tells.
+    Requests that wait for a thread are answered together, as `Batches` tells. workers: processes that hold the package
+    as well and answer in place of the threads, each of which then waits for one.
     """
 
     version: int
@@ -74,66 +73,55 @@ class Served:
     breaker: Breaker
     threads: int = 2
     waiting: int = 64
+    workers: Workers | None = None
     popular: NDArray[np.int32] = field(init=False)
 
     def __post_init__(self) -> None:
-        self._asked = Asked(self.package)
+        self.answering = Answering(self.package)
         if len(self.package.histories):
             explainer_of(self.package)
-        self._calls = Batches[Call, Recommendations](
-            self._answers, _alike, threads=self.threads, waiting=self.waiting, name=f"v{self.version}"
+        self._calls = Batches[Call, Ranked](
+            self._answers, alike, threads=self.threads, waiting=self.waiting, name=f"v{self.version}"
         )
         nobody = Queries.of(self.package.histories, np.array([-1]))
         self.popular = top_k(self.package.fallback.score(nobody), min(POPULAR, len(self.package.items)))[0][0]
         self.follow(())
-        # the first answers of a model compile and sort what the later ones find ready
-        for unit in ("", *self.package.users.ids[:1].tolist()):
-            self.answer(unit, 10, ())
+        self.answering.warm()
 
     def told(self, context: Mapping[str, Any]) -> Told:
         """What of a request's context this version reads."""
-        return self._asked.told(context) if context else ()
-
-    def answer(self, unit: str, k: int, live: tuple[Seen, ...], told: Told = ()) -> Recommendations:
-        """The model's list for one unit, its empty places filled by what trends and by the package's fallback."""
-        return self._answers([(unit, k, live, told)])[0]
+        return self.answering.asked.told(context) if context else ()
 
     def why(self, unit: str, items: Sequence[str], live: tuple[Seen, ...], told: Told = ()) -> tuple[str, ...]:
         """A sentence for each item, by what the unit did until now."""
-        return reasons(self.package, unit, items, query=self._asked.query(unit, live, told))
+        return reasons(self.package, unit, items, query=self.answering.asked.query(unit, live, told))
 
     def popularity(self, unit: str, k: int, live: tuple[Seen, ...]) -> NDArray[np.int32]:
         """What trends, then the most popular items, without what the unit has seen: no model is asked."""
-        seen = self._asked.query(unit, live).items
+        seen = self.answering.asked.query(unit, live).items
         unseen = self._first[~np.isin(self._first, seen)]
         return unseen[unseen >= 0][:k]
 
     def follow(self, trending: Sequence[str]) -> None:
         """Take up what trends now, most first: it fills the places that the model leaves empty, before all else."""
-        numbers = self.package.items.numbers(trending) if trending else np.empty(0, np.int32)
-        known = numbers[numbers >= 0]
-        self._fallback = TrendingFirst(self.package.fallback, known) if len(known) else self.package.fallback
+        self._trending = tuple(trending)
+        self.answering.follow(trending)
+        known = self.answering.trending
         self._first = np.concatenate([known, self.popular[~np.isin(self.popular, known)]])
 
-    def submit(self, unit: str, k: int, live: tuple[Seen, ...], told: Told = ()) -> "Future[Recommendations] | None":
+    def submit(self, unit: str, k: int, live: tuple[Seen, ...], told: Told = ()) -> "Future[Ranked] | None":
         """Ask in a thread of this version; None when too many wait for it already."""
         return self._calls.submit((unit, k, live, told))
 
     def close(self) -> None:
         """Let running calls end; take no more."""
         self._calls.close()
+        if self.workers is not None:
+            self.workers.close()
 
-    def _answers(self, calls: Sequence[Call]) -> list[Recommendations]:
-        """The lists of calls that are alike, one by one."""
-        queries = [self._asked.query(unit, live, told) for unit, _, live, told in calls]
-        lists = recommend(self.package.model, Queries.joined(queries), calls[0][1], fallback=self._fallback)
-        return [lists.block(row, row + 1) for row in range(len(calls))]
-
-
-def _alike(call: Call) -> tuple[int, tuple[tuple[str, type], ...]]:
-    """Calls for as many items, whose contexts tell the same things, can be answered together."""
-    _, k, _, told = call
-    return k, tuple((name, type(value)) for name, value in told)
+    def _answers(self, calls: Sequence[Call]) -> list[Ranked]:
+        found = None if self.workers is None else self.workers(calls, self._trending)
+        return self.answering(calls) if found is None else found
 
 
 @dataclass(frozen=True, kw_only=True)

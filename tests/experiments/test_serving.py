@@ -132,7 +132,7 @@ def placed(packages: dict[int, Package], folder: Path, **registry: Any) -> Place
 def trouble(place: Place, version: int, **how: Any) -> Troubled:
     served = place.slots.current.served[version]
     troubled = Troubled(served.package.model, **how)
-    served.package = replace(served.package, model=troubled)  # type: ignore[arg-type]
+    served.answering = replace(served.answering, package=replace(served.package, model=troubled))  # type: ignore[arg-type]
     place.serving.patience = replace(place.serving.patience, deadline=0.05)
     return troubled
 
