@@ -2,9 +2,10 @@
 
 python -m tests.benchmarks.pipeline_target FOLDER PORT
 
-It listens once the pipeline is fitted and warm.
+It listens once the pipeline is fitted and warm. PROCESSES in the environment: how many answer in place of two threads.
 """
 
+import os
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,6 +25,7 @@ from experiments.server import ids, settle
 from experiments.serving import Patience, Serving, SlateCache
 from experiments.shelf import Aliases, Shelf
 from experiments.slots import Breaker, Served, Slots
+from experiments.workers import Workers
 from recsys.models.popularity import Popularity
 from tests.abtest.service.worlds import MemoryBook
 from tests.benchmarks.shop import shop, shop_pipeline
@@ -59,15 +61,22 @@ class NoShelf(Shelf):
         """Leave it."""
 
 
-def main(folder: Path, port: int) -> None:
+def main(folder: Path, port: int, processes: int) -> None:
     """Serve until killed."""
     source = Only()
+    if processes:
+        source.package.save(folder / "package")
     slots = Slots(
         lambda: source,
         NoShelf(Home.at(folder), "m"),
         needed=tuple,
         serve=lambda version, package: Served(
-            version=version, package=package, breaker=Breaker(perf_counter, 5, 5.0), threads=2, waiting=256
+            version=version,
+            package=package,
+            breaker=Breaker(perf_counter, 5, 5.0),
+            threads=processes or 2,
+            waiting=256,
+            workers=Workers(folder / "package", processes, name="workers") if processes else None,
         ),
     )
     slots.open(120.0)
@@ -96,4 +105,4 @@ def main(folder: Path, port: int) -> None:
 
 if __name__ == "__main__":
     with threadpool_limits(1):
-        main(Path(sys.argv[1]), int(sys.argv[2]))
+        main(Path(sys.argv[1]), int(sys.argv[2]), int(os.environ.get("PROCESSES", "0")))

@@ -7,6 +7,8 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
+
 
 class Target:
     """`python -m tests.benchmarks.MODULE FOLDER PORT`, once its port answers; patience: seconds to wait for that."""
@@ -28,6 +30,6 @@ class Target:
         raise AssertionError(f"{module} did not answer within {patience:g} seconds")
 
     def cpu(self) -> float:
-        """Seconds of processor time that it has used."""
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        """Seconds of processor time that it has used, with the processes that it started."""
+        own = psutil.Process(self.process.pid)
+        return sum(sum(one.cpu_times()[:2]) for one in (own, *own.children()))
