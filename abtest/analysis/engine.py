@@ -66,9 +66,10 @@ def _advised(backend: BaseBackend) -> Iterator[None]:
     if not isinstance(backend, Backend):
         yield
         return
-    before = {name: backend.settings[name] for name in ("perfect_ht_threshold", "disabled_optimizers")}
-    disabled = ",".join(filter(None, [str(before["disabled_optimizers"] or ""), "build_side_probe_side"]))
-    advice = {"perfect_ht_threshold": UNITS, "disabled_optimizers": disabled}
+    names = "perfect_ht_threshold", "disabled_optimizers"
+    before = {name: _setting(backend, name) for name in names}
+    disabled = ",".join(filter(None, [before["disabled_optimizers"], "build_side_probe_side"]))
+    advice = dict(zip(names, (UNITS, disabled), strict=True))
     try:
         for name, value in advice.items():
             backend.con.execute(f"SET {name} = '{value}'")
@@ -79,7 +80,13 @@ def _advised(backend: BaseBackend) -> Iterator[None]:
         yield
     finally:
         for name, value in before.items():
-            backend.con.execute(f"SET {name} = '{value or ''}'")
+            backend.con.execute(f"SET {name} = '{value}'")
+
+
+def _setting(backend: Backend, name: str) -> str:
+    """A setting by name, without the table of all settings, which takes milliseconds to make."""
+    (value,) = backend.con.execute(f"SELECT current_setting('{name}')::VARCHAR").fetchone()
+    return value or ""
 
 
 def arrow(source: Source) -> Source:
