@@ -18,6 +18,7 @@ from abtest.analysis.metrics import CONTEXT
 
 TEXT, BARE, NUMBER = '"([^"]*)"', '([^",{} ]+)', "(-?[0-9]+[.]?[0-9]*(?:[eE][-+]?[0-9]+)?)"
 LARGEST = 1.7976931348623157e308  # of a float; infinity and NaN are above it
+KIND = "kind number"  # beside the kind itself, which a metric may filter by
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,17 +46,23 @@ class Scope:
 
 def relevant_exposures(exposures: ir.Table, scope: Scope) -> ir.Table:
     """The exposures that belong."""
-    known = exposures.variant.isin(scope.variants)
+    known = _place(exposures.variant, scope.variants) >= 0
     return exposures.filter((exposures.experiment == scope.experiment) & known & scope.within(exposures["at"]))
 
 
 def measured(rows: ir.Table, wanted: Sequence[Measure], scope: Scope) -> ir.BooleanColumn:
     """Which outcomes the metrics could see: of the measured kinds, of the period and the days that covariates need."""
-    return _of_kinds(rows, wanted) & scope.within(rows["at"], _past(wanted))
+    return (_place(rows.kind, _kinds(wanted)) >= 0) & scope.within(rows["at"], _past(wanted))
 
 
-def _of_kinds(rows: ir.Table, wanted: Sequence[Measure]) -> ir.BooleanColumn:
-    return rows.kind.isin(list(dict.fromkeys(measure.kind for measure in wanted if not measure.of_exposures)))
+def _kinds(wanted: Sequence[Measure]) -> list[str]:
+    return list(dict.fromkeys(measure.kind for measure in wanted if not measure.of_exposures))
+
+
+def _place(names: ir.StringColumn, among: Sequence[str]) -> ir.IntegerColumn:
+    """The place of a name in a list, -1 where it is not there: text is compared once, and all that follows is of
+    numbers."""
+    return names.cases(*((name, i) for i, name in enumerate(among)), else_=-1)
 
 
 def readable(rows: ir.Table, wanted: Sequence[Measure]) -> ir.BooleanValue:
@@ -72,8 +79,7 @@ def first_exposures(
     of slates that need no window, and the segments that the first slate's context names."""
     rows = relevant_exposures(exposures, scope)
     simple = [measure for measure in wanted if measure.of_exposures and measure.from_the_start]
-    # numbers for names: comparing text a million times is what an engine does slowest
-    rows = rows.mutate(arm=rows.variant.cases(*((name, i) for i, name in enumerate(scope.variants)), else_=-1))
+    rows = rows.mutate(arm=_place(rows.variant, scope.variants))
     grouped = rows.group_by("unit").agg(
         arm=rows.arm.min(),
         several=rows.arm.min() != rows.arm.max(),
@@ -136,7 +142,7 @@ def per_unit(
 def values_of(outcomes: ir.Table, measure: Measure, scope: Scope, units: ir.Table) -> ir.Table:
     """One row per outcome that the measure sums: number, variant, value; of units that saw one variant."""
     rows = _of_units(outcomes, [measure], scope, units, "number", "first", "variant", "several")
-    rows = rows.filter(_counted(rows, measure), ~rows.several)
+    rows = rows.filter(_counted(rows, measure, [measure]), ~rows.several)
     return rows.select("number", "variant", value=rows.value.cast("float64"))
 
 
@@ -163,7 +169,7 @@ def per_unit_day(
             whose, slates = ("number", "variant", "first"), chosen[0].of_exposures
             rows = _traced(table, units, *whose) if slates else _of_units(table, chosen, scope, units, *whose)
             rows = rows.filter(rows["at"] >= rows["first"])
-            totals = {measure.column: _total(rows, measure).cast("float64") for measure in chosen}
+            totals = {measure.column: _total(rows, measure, chosen).cast("float64") for measure in chosen}
             found = rows.group_by("number", "variant", day=day_of(rows["at"])).agg(**totals)
             parts.append(found.select("number", "variant", "day", **(zeros | {name: found[name] for name in totals})))
     together = ibis.union(*parts) if len(parts) > 1 else parts[0]
@@ -180,13 +186,14 @@ def left_out(outcomes: ir.Table, wanted: Sequence[Measure], scope: Scope, units:
 def _outcomes_by_unit(outcomes: ir.Table, wanted: Sequence[Measure], scope: Scope, units: ir.Table) -> ir.Table:
     rows = _of_units(outcomes, wanted, scope, units, "number", "first")
     rows = rows.filter(_in_time(rows, wanted))
-    totals = {measure.column: _total(rows, measure, in_time=_past(wanted) == 0) for measure in wanted}
+    totals = {measure.column: _total(rows, measure, wanted, in_time=_past(wanted) == 0) for measure in wanted}
     return rows.group_by("number").agg(**totals)
 
 
 def _of_units(outcomes: ir.Table, wanted: Sequence[Measure], scope: Scope, units: ir.Table, *columns: str) -> ir.Table:
-    """The measured outcomes of exposed units, with these columns of their unit."""
-    return _traced(outcomes.filter(measured(outcomes, wanted, scope), readable(outcomes, wanted)), units, *columns)
+    """The measured outcomes of exposed units, with the place of their KIND and these columns of their unit."""
+    rows = outcomes.mutate(**{KIND: _place(outcomes.kind, _kinds(wanted))})
+    return _traced(rows.filter(measured(rows, wanted, scope), readable(rows, wanted)), units, *columns)
 
 
 def _in_time(rows: ir.Table, wanted: Sequence[Measure]) -> ir.BooleanColumn:
@@ -216,9 +223,12 @@ def _distinct(exposures: ir.Table, measure: Measure, scope: Scope, units: ir.Tab
     return rows.group_by("number").agg(**{measure.column: rows.item.nunique()})
 
 
-def _total(rows: ir.Table, measure: Measure, *, in_time: bool = False) -> ir.NumericScalar:
-    """The sum or count of a measure over rows of events; in_time: all of them are after the first exposure."""
-    here = _counted(rows, measure, in_time=in_time)
+def _total(
+    rows: ir.Table, measure: Measure, among: Sequence[Measure] = (), *, in_time: bool = False
+) -> ir.NumericScalar:
+    """The sum or count of a measure over rows of events; among: the measures that outcomes were read for; in_time: all
+    of the rows are after the first exposure."""
+    here = _counted(rows, measure, among, in_time=in_time)
     if measure.of_exposures:
         if measure.name == "exposures":
             return rows.count() if here is None else rows.count(where=here)
@@ -231,9 +241,11 @@ def _total(rows: ir.Table, measure: Measure, *, in_time: bool = False) -> ir.Num
     return rows.value.cast("float64").sum(where=here).fill_null(0.0) if measure.sums_values else rows.count(where=here)
 
 
-def _counted(rows: ir.Table, measure: Measure, *, in_time: bool = False) -> ir.BooleanColumn | None:
+def _counted(
+    rows: ir.Table, measure: Measure, among: Sequence[Measure] = (), *, in_time: bool = False
+) -> ir.BooleanColumn | None:
     """Which of the rows the measure counts; None for all of them."""
-    conditions = [] if measure.of_exposures else [rows.kind == measure.kind]
+    conditions = [] if measure.of_exposures else [rows[KIND] == _kinds(among).index(measure.kind)]
     if "first" in rows.columns and not (in_time and measure.from_the_start):
         start = rows["first"] + _days(measure.start) if measure.start else rows["first"]
         conditions.append(rows["at"] >= start)
