@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from math import ceil
 from typing import Generic, TypeVar
 
 Asked = TypeVar("Asked")
@@ -27,15 +28,19 @@ class Batches(Generic[Asked, Answer]):
     fails alone. alike: calls of the same key may be computed together. waiting: calls that may wait or be computed; a
     call beyond them is refused. Nobody waits for company: a call that finds a free thread is computed at once, alone.
 
+    sharing: of those that wait, each thread takes its share, so that none is idle while another computes many: where
+    threads compute side by side. Where they take turns at it, taking all is cheaper.
+
     Calls that come faster than they are computed cost less each, for what a computation costs whatever its size is paid
     once for all of them; the threads are daemons, for a computation that hangs must not hold up the end of a process.
     """
 
     def __init__(
         self, compute: Callable[[Sequence[Asked]], Sequence[Answer]], alike: Callable[[Asked], Hashable], *,
-        threads: int, waiting: int, name: str, at_once: int = AT_ONCE,
+        threads: int, waiting: int, name: str, at_once: int = AT_ONCE, sharing: bool = False,
     ) -> None:  # fmt: skip
         self._compute, self._alike, self._waiting, self._at_once = compute, alike, waiting, at_once
+        self._takers = threads if sharing else 1
         self._queue: deque[_Call[Asked, Answer]] = deque()
         self._come, self._counting = threading.Condition(), threading.Lock()
         self._in_flight, self._closed = 0, False
@@ -83,12 +88,13 @@ class Batches(Generic[Asked, Answer]):
             self._come.wait_for(lambda: self._queue or self._closed)
             if self._closed:
                 return None
+            most = min(self._at_once, ceil(len(self._queue) / self._takers))
             first = self._queue.popleft()
-            if not self._queue:
+            if most == 1:
                 return [first]
             key, batch, rest = self._alike(first.asked), [first], deque[_Call[Asked, Answer]]()
             for call in self._queue:
-                together = len(batch) < self._at_once and self._alike(call.asked) == key
+                together = len(batch) < most and self._alike(call.asked) == key
                 (batch if together else rest).append(call)
             self._queue = rest
             return batch

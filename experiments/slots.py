@@ -81,7 +81,12 @@ class Served:
         if len(self.package.histories):
             explainer_of(self.package)
         self._calls = Batches[Call, Ranked](
-            self._answers, alike, threads=self.threads, waiting=self.waiting, name=f"v{self.version}"
+            self._answers,
+            alike,
+            threads=self.threads,
+            waiting=self.waiting,
+            name=f"v{self.version}",
+            sharing=self.workers is not None,
         )
         nobody = Queries.of(self.package.histories, np.array([-1]))
         self.popular = top_k(self.package.fallback.score(nobody), min(POPULAR, len(self.package.items)))[0][0]

@@ -11,7 +11,9 @@ from collections.abc import Sequence
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
+from pickle import dumps, loads
 from queue import Empty, SimpleQueue
+from select import POLLIN, poll
 
 from abtest.service.telemetry import say
 from experiments.answering import Answering, Call, Ranked
@@ -120,6 +122,8 @@ class _Worker:
         self.process = spawn.Process(target=_work, args=(theirs, folder), name=name, daemon=True)
         self.process.start()
         theirs.close()
+        self._watch = poll()  # kept: Connection.poll makes a selector each time
+        self._watch.register(self._pipe.fileno(), POLLIN)
         self._told: Sequence[str] = ()
 
     def wait_until_warm(self) -> None:
@@ -130,7 +134,7 @@ class _Worker:
         """The lists of calls. LostError: it ended; TimeoutError: it hangs; RuntimeError: the model fails."""
         news = None if trending is self._told else trending
         try:
-            self._pipe.send((calls, news))
+            self._pipe.send_bytes(dumps((calls, news)))
         except OSError as error:
             raise LostError(f"process {self.process.pid}: {error}") from None
         self._told = trending
@@ -146,12 +150,10 @@ class _Worker:
 
     def _answer(self, seconds: float) -> list[Ranked]:
         try:
-            if not self._pipe.poll(seconds):
+            if not self._watch.poll(seconds * 1_000):
                 raise TimeoutError(f"process {self.process.pid} did not answer within {seconds:g} seconds")
-            found, failed = self._pipe.recv()
-        except (EOFError, OSError) as error:
-            if isinstance(error, TimeoutError):
-                raise
+            found, failed = loads(self._pipe.recv_bytes())
+        except (EOFError, ConnectionError):
             raise LostError(f"process {self.process.pid} ended") from None
         if failed:
             raise RuntimeError(failed)
@@ -170,10 +172,10 @@ def _work(pipe: Connection, folder: Path) -> None:
     answering = Answering(Package.load(folder))
     threadpool_limits(1)  # what the model loaded, too
     answering.warm()
-    pipe.send(([], ""))
+    pipe.send_bytes(dumps(([], "")))
     while True:
         try:
-            calls, trending = pipe.recv()
+            calls, trending = loads(pipe.recv_bytes())
         except EOFError:  # the service is gone
             return
         try:
@@ -182,4 +184,4 @@ def _work(pipe: Connection, folder: Path) -> None:
             answer = answering(calls), ""
         except Exception as error:
             answer = [], f"{type(error).__name__}: {error}"
-        pipe.send(answer)
+        pipe.send_bytes(dumps(answer))

@@ -64,6 +64,21 @@ def test_those_that_wait_are_computed_together_where_they_are_alike(
     assert doubler.batches == [[100], [2, 4, 6], [1, 3], [8]]
 
 
+def test_threads_share_what_waits(doubler: Doubler) -> None:
+    """One that took all four would leave the other with nothing to do, and three callers waiting for a fourth."""
+    made = Batches[int, int](doubler, lambda _: 0, threads=2, waiting=9, name="two", sharing=True)
+    held = []
+    for number in (100, 200):
+        held.append(made.submit(number))
+        assert doubler.began.wait(10)
+        doubler.began.clear()
+    futures = [made.submit(number) for number in (1, 2, 3, 4)]
+    doubler.free.set()
+    assert [future.result(10) for future in (*held, *futures) if future is not None] == [200, 400, 2, 4, 6, 8]
+    assert sorted(len(batch) for batch in doubler.batches[2:]) == [1, 1, 2]
+    made.close()
+
+
 def test_a_bad_call_fails_alone(batches: Batches[int, int], doubler: Doubler) -> None:
     busy(batches, doubler)
     good, bad, other = (batches.submit(number) for number in (2, -4, 6))
