@@ -46,7 +46,8 @@ class Vocabulary:
         wanted = as_text(ids)
         if len(self) == 0:
             return np.full(len(wanted), UNKNOWN, dtype=np.int32)
-        place = np.searchsorted(self.ids, wanted).clip(max=len(self) - 1)
+        # cut to the width of the ids, or numpy would copy all of them to that of a longer one, which is unknown anyway
+        place = np.searchsorted(self.ids, wanted.astype(self.ids.dtype)).clip(max=len(self) - 1)
         return np.where(self.ids[place] == wanted, place, UNKNOWN).astype(np.int32)
 
     @cached_property
