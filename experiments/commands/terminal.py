@@ -71,11 +71,18 @@ def print_json(value: Any) -> None:
 
 
 def run_program(command: list[str], environment: Mapping[str, str] | None = None) -> None:
-    """Run another program to its end, and end as it does."""
+    """Run another program to its end, and end as it does; who ends this process ends the program."""
     import os
+    import signal
     import subprocess
 
     # MLflow starts `uvicorn` by its bare name: this environment's, also where it was never activated
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
     words = {**os.environ, "PATH": path, **(environment or {})}
-    raise typer.Exit(subprocess.run(command, check=False, env=words).returncode)
+    with subprocess.Popen(command, env=words) as program:  # Ctrl-C reaches both
+        before = signal.signal(signal.SIGTERM, lambda *_: program.terminate())
+        try:
+            code = program.wait()
+        finally:
+            signal.signal(signal.SIGTERM, before)
+    raise typer.Exit(code)

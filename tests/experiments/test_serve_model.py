@@ -9,6 +9,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 
+import psutil
 import pytest
 
 from experiments.home import Home
@@ -76,3 +77,22 @@ def test_a_model_without_champion_is_refused(line: tuple[Home, Outcome]) -> None
     ended = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False)
     assert ended.returncode == 2
     assert "nothing" in ended.stderr
+
+
+def test_who_ends_the_command_ends_the_program_that_it_runs() -> None:
+    """As a supervisor does: by a signal to the one process that it knows."""
+    program = "import os, time; print(os.getpid(), flush=True); time.sleep(60)"
+    within = f"run_program([sys.executable, '-c', {program!r}])"
+    command = f"import sys; from experiments.commands.terminal import run_program; {within}"
+    outer = subprocess.Popen(
+        [sys.executable, "-c", command], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
+    assert outer.stdout is not None
+    inner = int(outer.stdout.readline())
+    outer.terminate()
+    outer.wait(20)
+    outer.stdout.close()
+    deadline = time.monotonic() + 20
+    while psutil.pid_exists(inner):
+        assert time.monotonic() < deadline, "the program outlived the command"
+        time.sleep(0.02)
