@@ -90,7 +90,7 @@ def first_exposures(
     )
     variant = grouped.arm.cases(*enumerate(scope.variants), else_="")
     number = ibis.row_number().cast("int32")  # half as wide as an engine's own, which grouping feels
-    return grouped.mutate(variant=variant, number=number).drop("arm")
+    return grouped.select(*(name for name in grouped.columns if name != "arm"), variant=variant, number=number)
 
 
 def with_attributes(
@@ -135,6 +135,8 @@ def per_unit(
         if measure.name == "distinct_items":
             table = _joined(table, _distinct(exposures, measure, scope, units))
     late = {measure.column: measure for measure in wanted if measure.start > 0}
+    if not late:
+        return table
     over = {name: table["first"] + _days(measure.end or 0.0) <= scope.as_of for name, measure in late.items()}
     return table.mutate(**{name: over[name].ifelse(table[name], ibis.null("float64")) for name in late})
 
@@ -213,8 +215,9 @@ def _traced(rows: ir.Table, units: ir.Table, *columns: str) -> ir.Table:
 
 def _joined(units: ir.Table, found: ir.Table) -> ir.Table:
     """The units with what was found of them; 0 where nothing was."""
-    joined = units.left_join(found, "number").drop("number_right")
-    return joined.mutate(**{name: joined[name].fill_null(0) for name in found.columns if name != "number"})
+    joined = units.left_join(found, "number")
+    filled = {name: joined[name].fill_null(0) for name in found.columns if name != "number"}
+    return joined.select(*units.columns, **filled)
 
 
 def _distinct(exposures: ir.Table, measure: Measure, scope: Scope, units: ir.Table) -> ir.Table:

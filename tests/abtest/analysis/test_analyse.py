@@ -263,6 +263,17 @@ def test_metrics_of_slates_alone_need_no_outcomes(world: Events) -> None:
     assert readout.effects[0].effect.reason == ""
 
 
+def test_a_filter_of_kinds_reads_their_names() -> None:
+    seen = [exposure("u1", "control", 0), exposure("u2", "treatment", 0)]
+    world = events(seen, [outcome("u1", "view", 1), outcome("u1", "click", 2), outcome("u2", "click", 3)])
+    known = (
+        Metric(name="clicks", kind="ratio", numerator="click", denominator="view", where={"kind": ["click"]}),
+        Metric(name="none", kind="mean", numerator="click", where={"kind": "view"}),
+    )
+    found = read(world, known)
+    assert [mean(found, "control", metric.name) for metric in known] == [1.0, 0.0]
+
+
 def test_kinds_may_be_called_as_our_columns_are() -> None:
     odd = tuple(Metric(name=kind, kind="mean", numerator=kind) for kind in ("unit", "variant", "first", 'it\'s "x"'))
     shown = [exposure("a", "control", 1), exposure("b", "treatment", 1)]
