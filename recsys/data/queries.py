@@ -1,6 +1,6 @@
 """Queries: who is to be served, with what history, in what context."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -26,7 +26,7 @@ class Queries:
     weights: NDArray[np.float32]
     times: NDArray[np.datetime64]
     context: Mapping[str, NDArray[Any]] = field(default_factory=dict)
-    _csr: dict[int, csr_matrix] = field(default_factory=dict, init=False, repr=False)
+    _made: dict[Hashable, csr_matrix] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
         n = len(self.users)
@@ -86,10 +86,18 @@ class Queries:
 
     def csr(self, n_items: int) -> csr_matrix:
         """The histories as an (n, n_items) float32 matrix of summed weights: the same for all who ask, to be read."""
-        if n_items not in self._csr:
+
+        def summed() -> csr_matrix:
             # the constructor sorts and sums in place: it must own its arrays, or the query would be written to
             rows = self.weights.copy(), self.items.copy(), self.indptr.copy()
             matrix = csr_matrix(rows, shape=(len(self), n_items))
             matrix.sum_duplicates()
-            self._csr[n_items] = matrix
-        return self._csr[n_items]
+            return matrix
+
+        return self.once(("csr", n_items), summed)
+
+    def once(self, key: Hashable, make: Callable[[], csr_matrix]) -> csr_matrix:
+        """What `make` makes of these queries, made at the first call under a key; to be read by all who ask."""
+        if key not in self._made:
+            self._made[key] = make()
+        return self._made[key]

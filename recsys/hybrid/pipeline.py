@@ -134,9 +134,10 @@ class Pipeline(Recommender):
     def nearest(self, queries: Queries, m: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
         """(n, m) the best unseen items, best first, and their scores; -1 and NaN where there are no more."""
         items, scores = self._lists(queries, m)
-        missing = max(0, m - items.shape[1])
-        items = np.pad(items[:, :m], ((0, 0), (0, missing)), constant_values=-1)
-        return items, np.pad(scores[:, :m], ((0, 0), (0, missing)), constant_values=np.nan)
+        if (missing := m - items.shape[1]) > 0:
+            items = np.pad(items, ((0, 0), (0, missing)), constant_values=-1)
+            scores = np.pad(scores, ((0, 0), (0, missing)), constant_values=np.nan)
+        return items[:, :m], scores[:, :m]
 
     def named(self, queries: Queries) -> Candidates:
         """The candidates of the queries, with their origins."""

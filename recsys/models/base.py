@@ -178,7 +178,7 @@ def query_likes(
     window: int | None = None,
     half_life_days: float | None = None,
 ) -> csr_matrix:
-    """The (n, n_items) likes in the histories of the queries, which must number the items the model knows.
+    """The (n, n_items) likes in the histories of the queries, which must number the items the model knows; to be read.
 
     decay: a like counts decay ** age, where its age is how many other likes of the history came after it (1: order
     plays no part); window: only the latest so many likes count (None: all); half_life_days: a like counts half for
@@ -186,7 +186,7 @@ def query_likes(
     young as its last touch, and ages nothing twice.
     """
     check_items(queries, n_items)
-    matrix = likes(queries.csr(n_items), weighting)
+    matrix = queries.once(("likes", n_items, weighting), lambda: likes(queries.csr(n_items), weighting))
     if decay == 1 and window is None and half_life_days is None:
         return matrix
     last = _last_touches(queries, matrix)
