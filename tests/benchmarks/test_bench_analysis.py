@@ -277,5 +277,5 @@ def test_ten_million_events_and_a_million_exposures(events: tuple[pa.Table, pa.T
     for comparison in found.effects[:2]:
         assert comparison.effect.p_value == pytest.approx(peer[comparison.metric.name].pvalue, rel=1e-6)
     assert seconds["ours"] <= 1.2 * min(seconds["by_hand"], seconds["by_polars"])
-    # wanted: 1.5 times as fast as tea-tasting; this limit is what stands today
-    assert seconds["ours"] <= seconds["tea"]
+    # wanted: 1.5 times as fast as tea-tasting; measured 1.37 to 1.42 on two cores, and the limit is a bit below
+    assert 1.2 * seconds["ours"] <= seconds["tea"]
