@@ -1,7 +1,6 @@
 """The composition root of the service: clock, ids, tokens, log, models and experiments, handed to `create_app`."""
 
 import asyncio
-import gc
 import logging
 import os
 import sys
@@ -33,7 +32,7 @@ from experiments.serving import Patience, Serving, SlateCache
 from experiments.serving_config import ExploreConfig, OnlineConfig, ServingConfig
 from experiments.shelf import Aliases, Shelf
 from experiments.slots import Breaker, Served, Slots
-from experiments.workers import Workers
+from experiments.workers import Workers, settle
 
 HOST = "127.0.0.1"
 REPLAYED = 200_000
@@ -325,12 +324,6 @@ def log_as_json(level: int = logging.INFO) -> None:
     logger.handlers[:] = [handler]
     logger.propagate = False
     logger.setLevel(level)
-
-
-def settle() -> None:
-    """Leave what the start made, which stays for ever, out of every later garbage collection."""
-    gc.collect()
-    gc.freeze()
 
 
 def run(home: Home, model: str, config: ServingConfig, *, tokens: Tokens, host: str = HOST, port: int = 8000) -> None:

@@ -4,6 +4,7 @@ Threads of one process take turns at Python, and what a model does is half Pytho
 one. Processes do not wait for each other.
 """
 
+import gc
 import logging
 import signal
 import threading
@@ -161,6 +162,12 @@ class _Worker:
         return answer
 
 
+def settle() -> None:
+    """Leave what the start made, which stays for ever, out of every later garbage collection."""
+    gc.collect()
+    gc.freeze()
+
+
 def _work(pipe: Connection, folder: Path) -> None:
     """What a worker does: load, warm up, and answer until the pipe is closed. Sends (answer, what failed)."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the service, which then closes the pipe
@@ -172,6 +179,7 @@ def _work(pipe: Connection, folder: Path) -> None:
     answering = Answering(Package.load(folder))
     threadpool_limits(1)  # what the model loaded, too
     answering.warm()
+    settle()
     pipe.send_bytes(dumps(([], "")))
     while True:
         try:

@@ -21,11 +21,11 @@ from abtest.service.security import Tokens
 from experiments.home import Home
 from experiments.online.memory import MemoryOnline
 from experiments.package import Package
-from experiments.server import ids, settle
+from experiments.server import ids
 from experiments.serving import Patience, Serving, SlateCache
 from experiments.shelf import Aliases, Shelf
 from experiments.slots import Breaker, Served, Slots
-from experiments.workers import Workers
+from experiments.workers import Workers, settle
 from recsys.models.popularity import Popularity
 from tests.abtest.service.worlds import MemoryBook
 from tests.benchmarks.shop import shop, shop_pipeline

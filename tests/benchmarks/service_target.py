@@ -19,10 +19,11 @@ from abtest.service.security import Tokens
 from experiments.home import Home
 from experiments.online.memory import MemoryOnline
 from experiments.package import Package
-from experiments.server import ids, settle
+from experiments.server import ids
 from experiments.serving import Patience, Serving, SlateCache
 from experiments.shelf import Aliases, Shelf
 from experiments.slots import Breaker, Served, Slots
+from experiments.workers import settle
 from recsys.models.base import create
 from recsys.models.popularity import Popularity
 from tests.abtest.service.worlds import RANKER, MemoryBook
