@@ -6,6 +6,7 @@ one. Processes do not wait for each other.
 
 import gc
 import logging
+import os
 import signal
 import threading
 from collections.abc import Sequence
@@ -23,6 +24,8 @@ START_SECONDS = 120.0
 """A worker imports, loads and warms its model in this time, or it has failed."""
 HUNG_SECONDS = 10.0
 """A worker that computes longer is ended: no deadline waits for it."""
+NICE = 5
+"""So that the event loop, which needs a moment, does not wait for a processor that computes a slate."""
 AGAIN_SECONDS = 5.0
 """Between two attempts to start a worker."""
 
@@ -170,6 +173,7 @@ def settle() -> None:
 
 def _work(pipe: Connection, folder: Path) -> None:
     """What a worker does: load, warm up, and answer until the pipe is closed. Sends (answer, what failed)."""
+    os.nice(NICE)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the service, which then closes the pipe
     from threadpoolctl import threadpool_limits
 
