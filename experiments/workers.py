@@ -10,6 +10,7 @@ import os
 import signal
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -184,16 +185,14 @@ def _work(pipe: Connection, folder: Path) -> None:
     threadpool_limits(1)  # what the model loaded, too
     answering.warm()
     settle()
-    pipe.send_bytes(dumps(([], "")))
-    while True:
-        try:
+    answer: tuple[list[Ranked], str] = [], ""
+    with suppress(EOFError, ConnectionError):  # the service is gone
+        while True:
+            pipe.send_bytes(dumps(answer))
             calls, trending = loads(pipe.recv_bytes())
-        except EOFError:  # the service is gone
-            return
-        try:
-            if trending is not None:
-                answering.follow(trending)
-            answer = answering(calls), ""
-        except Exception as error:
-            answer = [], f"{type(error).__name__}: {error}"
-        pipe.send_bytes(dumps(answer))
+            try:
+                if trending is not None:
+                    answering.follow(trending)
+                answer = answering(calls), ""
+            except Exception as error:
+                answer = [], f"{type(error).__name__}: {error}"

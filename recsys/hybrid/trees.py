@@ -93,25 +93,27 @@ class Trees:
 
     @cached_property
     def _masks(self) -> "_Masks | None":
-        """None for trees of more leaves than a mask has bits: they are walked."""
+        """None where a tree has more leaves than a mask has bits: all are walked then."""
+        first = self.root[self.root >= 0]
+        if (np.diff(np.append(first, len(self.feature))) >= MOST_LEAVES).any():
+            return None
         splits: list[int] = []
         kept: list[int] = []
         leaf: list[float] = []
         first_split, first_leaf = [0], [0]
 
-        def read(at: int, first: int) -> int:
+        def read(at: int, place: int) -> int:
             """Note the splits below this one; from the place of its first leaf in the tree to that after its last."""
             if at < 0:
                 leaf.append(float(self.leaf[-1 - at]))
-                return first + 1
-            middle = read(int(self.left[at]), first)
+                return place + 1
+            middle = read(int(self.left[at]), place)
             splits.append(at)
-            kept.append(ALL_LEAVES ^ (((1 << (middle - first)) - 1) << first))
+            kept.append(ALL_LEAVES ^ (((1 << (middle - place)) - 1) << place))
             return read(int(self.right[at]), middle)
 
         for root in self.root.tolist():
-            if read(root, 0) > MOST_LEAVES:
-                return None
+            read(root, 0)
             first_split.append(len(splits))
             first_leaf.append(len(leaf))
         nearest = self.threshold[splits].astype(np.float32)
