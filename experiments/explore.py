@@ -4,7 +4,7 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from math import isnan
 
 import numpy as np
@@ -91,17 +91,22 @@ class Explorer:
 
 
 def lately(log: EventLog, since: datetime, until: datetime) -> list[Exposure | Outcome]:
-    """What the log holds of explored places, for a state that lives no longer than its process."""
-    shown = log.exposures(since=since, until=until)
-    shown = shown.filter(pc.match_substring_regex(shown["id"], MARK)).select(
-        ["id", "unit", "experiment", "variant", "at", "items"]
-    )
-    done = log.outcomes(since=since, until=until)
-    done = done.filter(pc.match_substring_regex(done["exposure"], MARK))
-    return [
-        *(Exposure(**{**row, "items": tuple(row["items"])}) for row in shown.to_pylist()),
-        *(Outcome(**row) for row in done.to_pylist()),
-    ]
+    """What the log holds of explored places, for a state that lives no longer than its process.
+
+    Read an hour at a time: few slates are explored, and a day of all of them need not fit into memory.
+    """
+    found: list[Exposure | Outcome] = []
+    while since < until:
+        end = min(since + timedelta(hours=1), until)
+        shown = log.exposures(since=since, until=end)
+        shown = shown.filter(pc.match_substring_regex(shown["id"], MARK))
+        columns = shown.select(["id", "unit", "experiment", "variant", "at", "items"])
+        found += [Exposure(**{**row, "items": tuple(row["items"])}) for row in columns.to_pylist()]
+        done = log.outcomes(since=since, until=end)
+        done = done.filter(pc.match_substring_regex(done["exposure"], MARK))
+        found += [Outcome(**row) for row in done.to_pylist()]
+        since = end
+    return found
 
 
 def _first(slate: Slate, k: int, propensity: float | None = None) -> Slate:
