@@ -32,7 +32,7 @@ from experiments.serving import Patience, Serving, SlateCache
 from experiments.serving_config import ExploreConfig, OnlineConfig, ServingConfig
 from experiments.shelf import Aliases, Shelf
 from experiments.slots import Breaker, Served, Slots
-from experiments.workers import Workers, settle
+from experiments.workers import HUNG_SECONDS, Workers, settle
 
 HOST = "127.0.0.1"
 REPLAYED = 200_000
@@ -167,6 +167,7 @@ def slots_of(
 ) -> Slots:
     """The slots of a registered model, each version as the configuration wants it served; not opened yet."""
     shelf, n = Shelf(home, model), config.processes
+    hung = max(HUNG_SECONDS, 10 * config.deadline_ms / 1_000)  # a slow model that is waited for does not hang
 
     def serve(version: int, package: Package) -> Served:
         return Served(
@@ -175,7 +176,7 @@ def slots_of(
             breaker=Breaker(clock.ticks, config.breaker.failures, config.breaker.seconds),
             threads=n or config.threads,
             waiting=config.waiting,
-            workers=Workers(shelf.place(version), n, name=f"version {version}") if n else None,
+            workers=Workers(shelf.place(version), n, name=f"version {version}", hung=hung) if n else None,
         )
 
     return Slots(lambda: RegistrySource(home, model), shelf, needed=needed, serve=serve)

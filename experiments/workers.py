@@ -24,7 +24,7 @@ from experiments.answering import Answering, Call, Ranked
 START_SECONDS = 120.0
 """A worker imports, loads and warms its model in this time, or it has failed."""
 HUNG_SECONDS = 10.0
-"""A worker that computes longer is ended: no deadline waits for it."""
+"""A worker that computes longer is ended, unless it is given longer."""
 NICE = 5
 """So that the event loop, which needs a moment, does not wait for a processor that computes a slate."""
 AGAIN_SECONDS = 5.0

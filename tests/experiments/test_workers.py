@@ -72,6 +72,13 @@ def calls(package: Package) -> list[Call]:
 
 @pytest.fixture
 def workers(folder: Path) -> Iterator[Workers]:
+    two = Workers(folder, 2, name="v1")
+    yield two
+    two.close()
+
+
+@pytest.fixture
+def impatient(folder: Path) -> Iterator[Workers]:
     two = Workers(folder, 2, name="v1", hung=1.0)
     yield two
     two.close()
@@ -133,17 +140,17 @@ def test_one_that_is_killed_is_started_anew_and_nobody_waits(workers: Workers, c
     assert not after & before
 
 
-def test_one_that_hangs_is_ended(workers: Workers, calls: list[Call]) -> None:
+def test_one_that_hangs_is_ended(impatient: Workers, calls: list[Call]) -> None:
     hung = processes()
     for pid in hung:
         os.kill(pid, signal.SIGSTOP)
     with pytest.raises(TimeoutError, match="did not answer within 1 seconds"):
-        workers(calls, ())
+        impatient(calls, ())
     until(lambda: len(processes() - hung) == 1)
-    until(lambda: workers.problem == "")
+    until(lambda: impatient.problem == "")
     for pid in hung & processes():
         os.kill(pid, signal.SIGCONT)
-    assert all(workers(calls, ()) is not None for _ in range(3))
+    assert all(impatient(calls, ()) is not None for _ in range(3))
 
 
 def test_they_end_when_they_are_closed(folder: Path) -> None:
