@@ -17,9 +17,12 @@ from experiments.bench import Bench, workers
 from experiments.config import BakeoffConfig
 from experiments.home import Home
 from experiments.loop import Outcome
+from experiments.package import Package
 from experiments.tracking import Tracker
+from recsys.data.dataset import Dataset
 from recsys.data.sources.loaded import Loaded
 from recsys.data.split import Split
+from recsys.models.popularity import Popularity
 from tests.experiments.trees import tree
 
 
@@ -109,3 +112,15 @@ def written(tmp_path: Path) -> Callable[[dict[str, Any] | str], Path]:
         return path
 
     return write
+
+
+def packed(data: Dataset, model: Any) -> Package:
+    """The model, fitted, with popularity for newcomers and ids for titles."""
+    return Package(
+        model=model.fit(data),
+        fallback=Popularity().fit(data),
+        users=data.users,
+        items=data.items,
+        histories=data.interactions,
+        titles=data.items.ids,
+    )

@@ -22,6 +22,7 @@ from recsys.data.sources.loaded import Loaded
 from recsys.hybrid.fusion import Fusion
 from recsys.hybrid.pipeline import Pipeline
 from recsys.models.popularity import Popularity
+from tests.experiments.conftest import packed
 from tests.worlds import dataset
 
 
@@ -32,17 +33,6 @@ def data() -> Dataset:
     made = dataset(pairs, n_users=10, n_items=12)
     countries = np.array(["se", "no"] * 5, dtype=object)
     return replace(made, user_features={"country": countries, "age": np.arange(20.0, 30.0)})
-
-
-def packed(data: Dataset, model: Any) -> Package:
-    return Package(
-        model=model.fit(data),
-        fallback=Popularity().fit(data),
-        users=data.users,
-        items=data.items,
-        histories=data.interactions,
-        titles=data.items.ids,
-    )
 
 
 class Place:

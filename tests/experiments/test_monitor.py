@@ -21,7 +21,7 @@ from experiments.slate_drift import LEAST, slate_drift, stability_index
 from experiments.store import Definition, ExperimentStore
 from recsys.data.sources.loaded import Loaded
 from recsys.models.base import create
-from recsys.models.popularity import Popularity
+from tests.experiments.conftest import packed
 
 START = datetime(2025, 3, 3, tzinfo=UTC)
 NOW = START + timedelta(days=6)
@@ -40,15 +40,7 @@ METRICS = load_metrics(
 
 @pytest.fixture(scope="module")
 def package(loaded: Loaded) -> Package:
-    dataset = loaded.dataset
-    return Package(
-        model=create("item_knn", neighbours=20).fit(dataset),
-        fallback=Popularity().fit(dataset),
-        users=dataset.users,
-        items=dataset.items,
-        histories=dataset.interactions,
-        titles=dataset.items.ids,
-    )
+    return packed(loaded.dataset, create("item_knn", neighbours=20))
 
 
 def running(home: Home, sequential: str = "confidence_sequence") -> Experiment:

@@ -27,7 +27,7 @@ from experiments.slots import Breaker, Served
 from experiments.workers import LostError, Workers
 from recsys.data.sources.loaded import Loaded
 from recsys.models.base import create
-from recsys.models.popularity import Popularity
+from tests.experiments.conftest import packed
 
 LATER = datetime(2030, 1, 1, tzinfo=UTC)
 SERVICE = """
@@ -43,15 +43,7 @@ if __name__ == "__main__":
 
 @pytest.fixture(scope="module")
 def package(loaded: Loaded) -> Package:
-    dataset = loaded.dataset
-    return Package(
-        model=create("item_knn", neighbours=20).fit(dataset),
-        fallback=Popularity().fit(dataset),
-        users=dataset.users,
-        items=dataset.items,
-        histories=dataset.interactions,
-        titles=dataset.item_features["title"].astype(str),
-    )
+    return packed(loaded.dataset, create("item_knn", neighbours=20))
 
 
 @pytest.fixture(scope="module")
