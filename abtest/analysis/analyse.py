@@ -13,6 +13,7 @@ from abtest.analysis.blocks import reduce_blocks
 from abtest.analysis.cumulative import cumulative
 from abtest.analysis.days import calendar
 from abtest.analysis.engine import Source, arrow, check_columns, opened
+from abtest.analysis.entries import entries
 from abtest.analysis.found import Found, gather
 from abtest.analysis.looks import SPENDING
 from abtest.analysis.measures import adds_up, attributes, measure_of, needs, without_covariate
@@ -55,13 +56,14 @@ def analyse(
     with opened(sources) as (shown, done, *known), ExitStack() as kept:
         _check_events(shown, done, chosen, segments)
         measures = needs(chosen)
-        log = health.look(shown, done, measures if daily else (), scope)
+        exposed = first_exposures(shown, measures, scope, segments)
+        exposed = _with_attributes(exposed, known, chosen, segments)
+        first = kept.enter_context(exposed.cache())
+        entered = entries(first)
+        log = health.look(shown, done, measures if daily else (), scope, entered)
         trends = validity.trends(chosen, log) if daily else ()
         wanted = needs([*chosen, *(metric for trend in trends for metric in trend.parts)])
         counting = scope.since(log.first)
-        exposed = first_exposures(shown, wanted, counting, segments)
-        exposed = _with_attributes(exposed, known, chosen, segments)
-        first = kept.enter_context(exposed.cache())
         filled, holes = fill_attributes(first)
         units = per_unit(shown, done, wanted, counting, filled)
         if daily or segments or any(m.kind == "quantile" or m.cap_quantile for m in chosen):
@@ -73,7 +75,7 @@ def analyse(
             rows = per_unit_day(shown, done, needs(adding), counting, units)
             found = replace(found, days=days, by_day=cumulative(adding, rows, found.reduced.moments, days))
         log = health.with_left_out(log, done, measures, scope, first) if daily else log
-        checks = (*validity.of_days(experiment, first, srm_alpha), *validity.of_trends(experiment, trends, units))
+        checks = (*validity.of_days(experiment, entered, srm_alpha), *validity.of_trends(experiment, trends, units))
     log = replace(log, holes=holes)
     return readout.build(experiment, found, as_of=as_of, level=level, srm_alpha=srm_alpha, log=log, checks=checks)
 

@@ -1,6 +1,6 @@
 """Calendar days of a log, in UTC whatever zone the engine's session is in."""
 
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import ibis
 import ibis.expr.types as ir
@@ -28,6 +28,11 @@ def day_of(at: ir.TimestampColumn) -> ir.IntegerColumn:
 def as_date(day: int) -> date:
     """The date of a day that `day_of` counted."""
     return EPOCH + timedelta(days=day)
+
+
+def utc(at: datetime) -> datetime:
+    """The same moment with the zone UTC; a time without zone is UTC already."""
+    return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
 
 
 def calendar(first: date, last: date) -> list[date]:

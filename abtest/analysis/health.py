@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import ibis
 import ibis.expr.types as ir
 
+from abtest.analysis.days import utc
+from abtest.analysis.entries import Entry
 from abtest.analysis.measures import Measure
 from abtest.analysis.reduction import Reduced
 from abtest.analysis.units import Scope, left_out, measured, readable
@@ -24,13 +26,13 @@ class Slates:
     inside: int
     outside: int = 0
     fallbacks: int = 0
-    first: datetime | None = None
     last: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Log:
-    """The events of an experiment, counted: slates by variant name, and outcomes of the measured kinds by any unit.
+    """The events of an experiment, counted: outcomes of the measured kinds by any unit, and slates by variant name,
+    none where all of them are of known variants, inside the experiment's period and from no fallback.
 
     unreadable: outcomes whose value is not a finite number; matched: outcomes of exposed units; early: those of clean
     units that came too early to count; both None where nobody counted; first: the first exposure; last: the last event;
@@ -47,14 +49,15 @@ class Log:
     holes: Mapping[str, int] = field(default_factory=dict)
 
 
-def look(exposures: ir.Table, outcomes: ir.Table, wanted: Sequence[Measure], scope: Scope) -> Log:
+def look(
+    exposures: ir.Table, outcomes: ir.Table, wanted: Sequence[Measure], scope: Scope, entered: Sequence[Entry]
+) -> Log:
     """Count the events, without joining them; where nothing is wanted of outcomes, they are not looked at."""
-    found = slates(exposures, scope)
-    known = [row for row in found if row.variant in scope.variants]
+    found, last = slates(exposures, scope, sum(entry.slates for entry in entered))
     of_outcomes = [measure for measure in wanted if not measure.of_exposures]
     total, unreadable, last_outcome = outcomes_of(outcomes, of_outcomes, scope) if of_outcomes else (0, 0, None)
-    first = min((row.first for row in known if row.first), default=None)
-    ends = [at for at in (*(row.last for row in known), last_outcome) if at]
+    first = min((entry.first for entry in entered), default=None)
+    ends = [at for at in (last, last_outcome) if at]
     return Log(slates=found, outcomes=total, unreadable=unreadable, first=first, last=max(ends) if first else None)
 
 
@@ -71,28 +74,37 @@ def with_left_out(log: Log, outcomes: ir.Table, wanted: Sequence[Measure], scope
     return replace(log, matched=int(row["matched"]), early=int(row["early"] or 0))
 
 
-def slates(exposures: ir.Table, scope: Scope) -> tuple[Slates, ...]:
-    """One row per variant name found in the log, in order of name; events after as_of are not looked at."""
-    rows = exposures.filter((exposures.experiment == scope.experiment) & (exposures.at <= scope.as_of))
-    inside = scope.within(rows.at)
-    found = rows.group_by("variant").agg(
+def slates(exposures: ir.Table, scope: Scope, belong: int) -> tuple[tuple[Slates, ...], datetime | None]:
+    """One row per variant name found in the log, in order of name, and the time of the last slate that belongs; no rows
+    where just those slates are there that `belong`. Events after as_of are not looked at."""
+    rows = exposures.filter((exposures.experiment == scope.experiment) & (exposures["at"] <= scope.as_of))
+    fallback = _fallback(rows)
+    (whole,) = (
+        rows.agg(total=rows.count(), fallbacks=rows.count(where=fallback), last=rows["at"].max())
+        .to_pyarrow()
+        .to_pylist()
+    )
+    if whole["total"] == belong and not whole["fallbacks"]:  # by name takes longer, and has nothing to tell
+        return (), _utc(whole["last"])
+    inside = scope.within(rows["at"])
+    by_name = rows.group_by("variant").agg(
         inside=rows.count(where=inside),
         outside=rows.count(where=~inside),
-        fallbacks=rows.count(where=_fallback(rows) & inside),
-        first=rows.at.min(where=inside),
-        last=rows.at.max(where=inside),
+        fallbacks=rows.count(where=fallback & inside),
+        last=rows["at"].max(where=inside),
     )
-    return tuple(
+    found = tuple(
         Slates(
             variant=row["variant"],
             inside=int(row["inside"]),
             outside=int(row["outside"]),
             fallbacks=int(row["fallbacks"]),
-            first=utc(row["first"]),
-            last=utc(row["last"]),
+            last=_utc(row["last"]),
         )
-        for row in found.order_by("variant").to_pyarrow().to_pylist()
+        for row in sorted(by_name.to_pyarrow().to_pylist(), key=lambda row: str(row["variant"]))
     )
+    known = [row.last for row in found if row.last is not None and row.variant in scope.variants]
+    return found, max(known, default=None)
 
 
 def outcomes_of(outcomes: ir.Table, wanted: Sequence[Measure], scope: Scope) -> tuple[int, int, datetime | None]:
@@ -102,14 +114,7 @@ def outcomes_of(outcomes: ir.Table, wanted: Sequence[Measure], scope: Scope) -> 
     if any(measure.sums_values for measure in wanted):
         counts["unreadable"] = rows.count(where=~readable(rows, wanted))
     (row,) = rows.agg(**counts).to_pyarrow().to_pylist()
-    return int(row["total"]), int(row.get("unreadable", 0)), utc(row["last"])
-
-
-def utc(at: datetime | None) -> datetime | None:
-    """The same moment with the zone UTC; a time without zone is UTC already."""
-    if at is None:
-        return None
-    return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+    return int(row["total"]), int(row.get("unreadable", 0)), _utc(row["last"])
 
 
 def warnings(
@@ -207,6 +212,10 @@ def count(n: int, noun: str) -> str:
 def was(n: int) -> str:
     """The verb that goes with n things."""
     return "was" if n == 1 else "were"
+
+
+def _utc(at: datetime | None) -> datetime | None:
+    return None if at is None else utc(at)
 
 
 def _fallback(rows: ir.Table) -> ir.BooleanValue:

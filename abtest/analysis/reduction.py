@@ -51,7 +51,7 @@ def reduce(metrics: Sequence[Metric], units: ir.Table, faulty: ir.BooleanValue |
     if odd:
         counts["odd"] = ibis.or_(*odd).cast("int32").sum()
     table = units.group_by(*keys).agg(units=units.count(), **counts, **aggregates(metrics, units, largest=True))
-    rows = table.order_by(*keys).to_pyarrow().to_pylist()
+    rows = sorted(table.to_pyarrow().to_pylist(), key=lambda row: [str(row[key]) for key in keys])
     clean = [row for row in rows if not row.get(SEVERAL)]
     pairs = [(metric, row) for row in clean for metric in metrics]
     return Reduced(

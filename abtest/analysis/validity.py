@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from abtest.analysis.days import as_date, day_of
+from abtest.analysis.entries import Entry
 from abtest.analysis.found import Found
 from abtest.analysis.health import Log, count
 from abtest.analysis.measures import adds_up, column_of, further, roles, without_covariate
@@ -36,19 +36,16 @@ def of_ratio(ratio: SampleRatio) -> Check:
     )
 
 
-def of_days(experiment: Experiment, first: ir.Table, alpha: float) -> tuple[Check, ...]:
-    """The split at every look and on every day; first: from `first_exposures`, one row per unit."""
-    clean = first.filter(~first[SEVERAL])
-    entered = clean.group_by("variant", day=day_of(clean["first"])).agg(units=clean.count())
-    rows = entered.order_by("day", "variant").to_pyarrow().to_pylist()
-    if not rows:
+def of_days(experiment: Experiment, entered: Sequence[Entry], alpha: float) -> tuple[Check, ...]:
+    """The split at every look and on every day, of the units that saw one variant."""
+    clean = [entry for entry in entered if not entry.several]
+    if not clean:
         return ()
-    rows = [{**row, "day": as_date(row["day"])} for row in rows]
-    days = sorted({row["day"] for row in rows})
+    days = sorted({entry.day for entry in clean})
     names = [variant.name for variant in experiment.variants]
     table = np.zeros((len(days), len(names)), dtype=np.int64)
-    for row in rows:
-        table[days.index(row["day"]), names.index(row["variant"])] = row["units"]
+    for entry in clean:
+        table[days.index(entry.day), names.index(entry.variant)] = entry.units
     return _at_every_look(experiment, days, table, alpha), _by_part(
         experiment, "day", {f"{day:%Y-%m-%d}": units.tolist() for day, units in zip(days, table, strict=True)}, alpha
     )
