@@ -26,6 +26,7 @@ Source: TypeAlias = pa.Table | ir.Table | str | Path | Frame
 
 UNITS = 20
 """The number of units, as a power of two, up to which DuckDB keeps their groups in an array."""
+SEQUENCE = "temp.main.bakeoff_numbers"
 KINDS: Mapping[str, Callable[[dt.DataType], bool]] = {
     "text": lambda kind: kind.is_string(),
     "time": lambda kind: kind.is_timestamp(),
@@ -33,6 +34,19 @@ KINDS: Mapping[str, Callable[[dt.DataType], bool]] = {
     "number": lambda kind: kind.is_numeric() or kind.is_boolean(),
     "any": lambda kind: True,
 }
+
+
+@ibis.udf.scalar.builtin  # type: ignore[untyped-decorator]
+def nextval(sequence: str) -> int:  # type: ignore[empty-body]
+    """DuckDB's next number of a sequence."""
+
+
+def a_number(rows: ir.Table) -> ir.IntegerColumn:
+    """A number for every row, without gaps, and another one each time that it is asked for; of a table from `opened`.
+
+    By a sequence in DuckDB, whose windows number the rows of all threads in one of them.
+    """
+    return nextval(SEQUENCE) if isinstance(rows.get_backend(), Backend) else ibis.row_number()
 
 
 @contextmanager
@@ -58,7 +72,8 @@ def opened(sources: Mapping[str, Source]) -> Iterator[list[ir.Table]]:
 
 @contextmanager
 def _advised(backend: BaseBackend) -> Iterator[None]:
-    """What DuckDB cannot guess of these queries, told until the block ends; other engines are left alone.
+    """What DuckDB cannot guess of these queries, told until the block ends, and a sequence for `a_number`; other
+    engines are left alone.
 
     Units have numbers without gaps, so groups of them are an array, not a hash table. And joins keep the units in
     memory, as they are written, not the events: their filters make the events look fewer than they are.
@@ -66,6 +81,16 @@ def _advised(backend: BaseBackend) -> Iterator[None]:
     if not isinstance(backend, Backend):
         yield
         return
+    backend.con.execute(f"CREATE OR REPLACE TEMP SEQUENCE {SEQUENCE} MINVALUE 0 START 0")
+    try:
+        with _advice(backend):
+            yield
+    finally:
+        backend.con.execute(f"DROP SEQUENCE IF EXISTS {SEQUENCE}")
+
+
+@contextmanager
+def _advice(backend: Backend) -> Iterator[None]:
     names = "perfect_ht_threshold", "disabled_optimizers"
     before = {name: _setting(backend, name) for name in names}
     disabled = ",".join(filter(None, [before["disabled_optimizers"], "build_side_probe_side"]))

@@ -13,6 +13,7 @@ import ibis
 import ibis.expr.types as ir
 
 from abtest.analysis.days import day_of
+from abtest.analysis.engine import a_number
 from abtest.analysis.measures import ATTRIBUTE, SEGMENT, Measure
 from abtest.analysis.metrics import CONTEXT
 
@@ -79,17 +80,17 @@ def first_exposures(
     of slates that need no window, and the segments that the first slate's context names."""
     rows = relevant_exposures(exposures, scope)
     simple = [measure for measure in wanted if measure.of_exposures and measure.from_the_start]
-    rows = rows.mutate(arm=_place(rows.variant, scope.variants))
+    arm = _place(rows.variant, scope.variants)
     grouped = rows.group_by("unit").agg(
-        arm=rows.arm.min(),
-        several=rows.arm.min() != rows.arm.max(),
+        arm=arm.min(),
+        several=arm.min() != arm.max(),
         first=rows["at"].min(),
         slates=rows.count(),
         **{measure.column: _total(rows, measure) for measure in simple if measure.name != "distinct_items"},
         **{f"{SEGMENT}{name}": _context(rows, name).argmin(rows["at"]) for name in segments if _in_context(name)},
     )
     variant = grouped.arm.cases(*enumerate(scope.variants), else_="")
-    number = ibis.row_number().cast("int32")  # half as wide as an engine's own, which grouping feels
+    number = a_number(grouped).cast("int32")  # half as wide as an engine's own, which grouping feels
     return grouped.select(*(name for name in grouped.columns if name != "arm"), variant=variant, number=number)
 
 
@@ -170,7 +171,6 @@ def per_unit_day(
         if chosen:
             whose, slates = ("number", "variant", "first"), chosen[0].of_exposures
             rows = _traced(table, units, *whose) if slates else _of_units(table, chosen, scope, units, *whose)
-            rows = rows.filter(rows["at"] >= rows["first"])
             totals = {measure.column: _total(rows, measure, chosen).cast("float64") for measure in chosen}
             found = rows.group_by("number", "variant", day=day_of(rows["at"])).agg(**totals)
             parts.append(found.select("number", "variant", "day", **(zeros | {name: found[name] for name in totals})))
@@ -181,27 +181,33 @@ def per_unit_day(
 def left_out(outcomes: ir.Table, wanted: Sequence[Measure], scope: Scope, units: ir.Table) -> ir.Table:
     """One row: matched, the measured outcomes of exposed units, and early, those of clean units that came too early."""
     wanted = [measure for measure in wanted if not measure.of_exposures]
-    rows = _of_units(outcomes, wanted, scope, units, "number", "first", "several")
-    return rows.agg(matched=rows.count(), early=rows.count(where=~rows.several & ~_in_time(rows, wanted)))
+    rows = _traced(_readable(outcomes, wanted, scope), units, "first", "several")
+    return rows.agg(
+        matched=rows.count(), early=rows.count(where=~rows.several & ~_in_time(rows["at"], rows["first"], wanted))
+    )
 
 
 def _outcomes_by_unit(outcomes: ir.Table, wanted: Sequence[Measure], scope: Scope, units: ir.Table) -> ir.Table:
     rows = _of_units(outcomes, wanted, scope, units, "number", "first")
-    rows = rows.filter(_in_time(rows, wanted))
     totals = {measure.column: _total(rows, measure, wanted, in_time=_past(wanted) == 0) for measure in wanted}
     return rows.group_by("number").agg(**totals)
 
 
 def _of_units(outcomes: ir.Table, wanted: Sequence[Measure], scope: Scope, units: ir.Table, *columns: str) -> ir.Table:
-    """The measured outcomes of exposed units, with the place of their KIND and these columns of their unit."""
-    rows = outcomes.mutate(**{KIND: _place(outcomes.kind, _kinds(wanted))})
-    return _traced(rows.filter(measured(rows, wanted, scope), readable(rows, wanted)), units, *columns)
+    """The measured outcomes of exposed units that are in time, with their KIND and these columns of their unit."""
+    rows, whose = _readable(outcomes, wanted, scope), units.select("unit", *columns)
+    rows = rows.inner_join(whose, ["unit", _in_time(rows["at"], whose["first"], wanted)])
+    return rows.mutate(**{KIND: _place(rows.kind, _kinds(wanted))})
 
 
-def _in_time(rows: ir.Table, wanted: Sequence[Measure]) -> ir.BooleanColumn:
+def _readable(outcomes: ir.Table, wanted: Sequence[Measure], scope: Scope) -> ir.Table:
+    return outcomes.filter(measured(outcomes, wanted, scope), readable(outcomes, wanted))
+
+
+def _in_time(at: ir.TimestampColumn, first: ir.TimestampColumn, wanted: Sequence[Measure]) -> ir.BooleanColumn:
     """Whether an event is after its unit's first exposure, or in the days before it that a covariate needs."""
     past = _past(wanted)
-    return rows["at"] >= (rows["first"] - _days(past) if past else rows["first"])
+    return at >= (first - _days(past) if past else first)
 
 
 def _past(wanted: Sequence[Measure]) -> float:
