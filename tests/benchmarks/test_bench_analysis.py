@@ -1,9 +1,11 @@
 """How long a readout takes: against tea-tasting and against queries written by hand, in one run on one machine.
 
 Every peer is given the same question: units exposed in the experiment, counted from their first exposure, of the three
-metrics that are asked for. The rounds take turns, so that a busy moment meets them all.
+metrics that are asked for. The runs take turns, so that a busy moment meets them all, and each goes first once a round:
+whoever comes after polars, which gives its memory back to the system, is slower for it.
 """
 
+import statistics
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -29,19 +31,20 @@ EXPERIMENT = Experiment(
     ends=ENDS,
     analysis=AnalysisPlan(sequential="none"),
 )
-ROUNDS = 5
+ROUNDS = 2  # of turns in which every run goes first once
 
 
-def fastest(**runs: Callable[[], Any]) -> dict[str, float]:
-    """Seconds of the fastest of ROUNDS turns of each, after one that warms up."""
-    best = dict.fromkeys(runs, float("inf"))
-    for turn in range(ROUNDS + 1):
-        for name, run in runs.items():
+def typical(**runs: Callable[[], Any]) -> dict[str, float]:
+    """Median seconds of each run over ROUNDS rounds of turns, after one turn that warms up."""
+    order, seconds = list(runs), {name: list[float]() for name in runs}
+    for turn in range(ROUNDS * len(order) + 1):
+        for name in order:
             began = time.perf_counter()
-            run()
+            runs[name]()
             if turn:
-                best[name] = min(best[name], time.perf_counter() - began)
-    return best
+                seconds[name].append(time.perf_counter() - began)
+        order.append(order.pop(0))
+    return {name: statistics.median(found) for name, found in seconds.items()}
 
 
 def report(title: str, seconds: dict[str, float]) -> None:
@@ -113,7 +116,7 @@ def test_a_million_users_and_three_metrics(users: pa.Table) -> None:
     frame = pl.from_arrow(users)
     table = engine.table("users")
     query = one_pass()
-    seconds = fastest(
+    seconds = typical(
         ours=lambda: analyse_units(EXPERIMENT, OF_USERS, table, as_of=AS_OF),
         ours_of_a_frame=lambda: analyse_units(EXPERIMENT, OF_USERS, frame, as_of=AS_OF),
         by_hand=lambda: engine.con.execute(query).fetchall(),
@@ -126,8 +129,8 @@ def test_a_million_users_and_three_metrics(users: pa.Table) -> None:
     for comparison in found.effects[:2]:
         assert comparison.effect.p_value == pytest.approx(peer[comparison.metric.name].pvalue, rel=1e-6)
     assert seconds["ours"] <= 1.25 * seconds["by_hand"]
-    fastest_of_ours = min(seconds["ours"], seconds["ours_of_a_frame"])
-    assert 1.3 * fastest_of_ours <= min(seconds["tea_duckdb"], seconds["tea_polars"])
+    best_of_ours = min(seconds["ours"], seconds["ours_of_a_frame"])
+    assert 1.3 * best_of_ours <= min(seconds["tea_duckdb"], seconds["tea_polars"])
 
 
 @pytest.fixture(scope="module")
@@ -266,7 +269,7 @@ def test_ten_million_events_and_a_million_exposures(events: tuple[pa.Table, pa.T
     def ours() -> Any:
         return analyse(EXPERIMENT, OF_EVENTS, shown, done, as_of=AS_OF, daily=False)
 
-    seconds = fastest(
+    seconds = typical(
         ours=ours,
         by_hand=lambda: engine.con.execute(query).fetchall(),
         by_polars=lambda: by_polars(*frames),
@@ -277,5 +280,5 @@ def test_ten_million_events_and_a_million_exposures(events: tuple[pa.Table, pa.T
     for comparison in found.effects[:2]:
         assert comparison.effect.p_value == pytest.approx(peer[comparison.metric.name].pvalue, rel=1e-6)
     assert seconds["ours"] <= 1.2 * min(seconds["by_hand"], seconds["by_polars"])
-    # wanted: 1.5 times as fast as tea-tasting; measured 1.37 to 1.42 on two cores, and the limit is a bit below
-    assert 1.2 * seconds["ours"] <= seconds["tea"]
+    # wanted: 1.5 times as fast as tea-tasting; measured 1.50 to 1.59 on two cores, and the limit is a bit below
+    assert 1.4 * seconds["ours"] <= seconds["tea"]
