@@ -2,8 +2,9 @@
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
-READY  := $(VENV)/.ready
-EXTRAS := train,serve,dashboard,dev
+, := ,
+EXTRAS := train,serve,dashboard,dev$(if $(SPARK),$(,)spark)
+READY  := $(VENV)/.ready-$(EXTRAS)
 CORES  := $(shell nproc 2>/dev/null || echo 2)
 
 .DEFAULT_GOAL := help
@@ -21,7 +22,7 @@ $(READY): pyproject.toml constraints.txt
 demo: $(READY) ## the whole line on the synthetic market: from a log to a promoted model, in minutes
 	$(BIN)/bakeoff run configs/demo.yaml
 
-test: $(READY) ## the tests
+test: $(READY) ## the tests (SPARK=1: on Spark too, which weighs 435 MB and wants Java)
 	$(BIN)/python -m pytest -n $(CORES) --dist loadfile
 
 lint: $(READY) ## style and types

@@ -168,9 +168,8 @@ def test_postgresql_says_what_duckdb_says(
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # Spark 4 on pandas 3 warns at every step
 def test_spark_says_what_duckdb_says(events: Events, countries: pa.Table, expected: Readout, tmp_path: Path) -> None:
-    # an extra that weighs 400 MB: where it is not installed this is skipped, in CI as well
     if shutil.which("java") is None or not installed("pyspark"):
-        pytest.skip("Spark is not installed: pip install 'bakeoff[spark]', and Java")
+        missing("Spark is not installed: make test SPARK=1, and apt-get install default-jre-headless")
     from pyspark.sql import SparkSession
 
     settings = {
