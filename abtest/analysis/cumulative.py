@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from abtest.analysis.days import as_date
 from abtest.analysis.measures import roles
 from abtest.analysis.reduction import ByVariant, value
+from abtest.analysis.units import PART
 from abtest.statistics.moments import Array, Moments
 from abtest.types import Metric
 
@@ -34,17 +35,14 @@ def cumulative(metrics: Sequence[Metric], unit_days: ir.Table, whole: ByVariant,
 def daily_changes(metrics: Sequence[Metric], days: ir.Table, centre: ByVariant) -> ir.Table:
     """What each day changes in every variant's sums: variant, day, units, and per metric first and second sums.
 
-    A unit's contribution to a sum is f(its total so far); a day adds f(after) - f(before), and f(after) on its first
-    day. So the whole history costs one row per active unit and day, not one scan per day. The sums are taken around
-    the final mean of the whole (a constant, never a window join), so that they stay centred.
+    A unit's contribution to a sum is f(its total so far); a row adds f(after) - f(before), and f(after) where the unit
+    comes in. So the whole history costs one row per active unit and day, not one scan per day. The sums are taken
+    around the final mean of the whole (a constant, never a window join), so that they stay centred.
     """
-    over = ibis.cumulative_window(group_by="number", order_by="day")
-    before = ibis.window(group_by="number", order_by="day")
-    names = [name for name in days.columns if name not in ("number", "variant", "day")]
-    after = days.mutate(
-        **{name: days[name].sum().over(over) for name in names}, entry=ibis.row_number().over(before) == 0
-    )
-    both = after.mutate(**{f"before {name}": after[name].lag().over(before) for name in names})
+    earlier = ibis.window(group_by="number", order_by=["day", PART], preceding=(None, 1))
+    names = [name for name in days.columns if name not in ("number", "variant", "day", PART)]
+    before = days.mutate(**{f"before {name}": days[name].sum().over(earlier).fill_null(0.0) for name in names})
+    both = before.mutate(**{name: before[name] + before[f"before {name}"] for name in names}, entry=before[PART] == 0)
     wanted = {"units": both.count(where=both.entry)}
     for metric in metrics:
         wanted |= _changes(metric, both, middle(metric, centre))
@@ -61,7 +59,7 @@ def _changes(metric: Metric, both: ir.Table, around: Array) -> dict[str, ir.Nume
     earlier = {name.removeprefix("before "): both[name] for name in both.columns if name.startswith("before ")}
     now = [value(metric, role, both) - float(c) for role, c in zip(roles(metric), around, strict=True)]
     then = [value(metric, role, earlier) - float(c) for role, c in zip(roles(metric), around, strict=True)]
-    # on a unit's first day the whole of `now` is new
+    # where a unit comes in the whole of `now` is new
     then = [both.entry.ifelse(0.0, found) for found in then]
     changes = {}
     for i in range(len(now)):
