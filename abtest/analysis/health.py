@@ -110,11 +110,9 @@ def slates(exposures: ir.Table, scope: Scope, belong: int) -> tuple[tuple[Slates
 def outcomes_of(outcomes: ir.Table, wanted: Sequence[Measure], scope: Scope) -> tuple[int, int, datetime | None]:
     """The outcomes that the metrics could see, how many of them hold no finite value, and the time of the last."""
     rows = outcomes.filter(measured(outcomes, wanted, scope))
-    counts = {"total": rows.count(), "last": rows["at"].max()}
-    if any(measure.sums_values for measure in wanted):
-        counts["unreadable"] = rows.count(where=~readable(rows, wanted))
+    counts = {"total": rows.count(), "readable": rows.count(where=readable(rows, wanted)), "last": rows["at"].max()}
     (row,) = rows.agg(**counts).to_pyarrow().to_pylist()
-    return int(row["total"]), int(row.get("unreadable", 0)), _utc(row["last"])
+    return int(row["total"]), int(row["total"]) - int(row["readable"]), _utc(row["last"])
 
 
 def warnings(

@@ -68,10 +68,11 @@ def _place(names: ir.StringColumn, among: Sequence[str]) -> ir.IntegerColumn:
 
 
 def readable(rows: ir.Table, wanted: Sequence[Measure]) -> ir.BooleanValue:
-    """Whether an outcome's value is a finite number, where values are summed at all; engines put NaN above infinity."""
+    """Whether an outcome's value is a finite number, where values are summed at all; NULL where there is none. Engines
+    put NaN above infinity."""
     if not any(measure.sums_values for measure in wanted):
         return ibis.literal(True)
-    return rows.value.cast("float64").between(-LARGEST, LARGEST).fill_null(False)
+    return rows.value.cast("float64").between(-LARGEST, LARGEST)
 
 
 def first_exposures(

@@ -204,9 +204,10 @@ def test_values_that_are_no_numbers_are_counted_and_left_out() -> None:
     revenue = (Metric(name="clicks", kind="mean", numerator="buy.value"),)
     shown = [exposure("a", "control", 1), exposure("b", "treatment", 1)]
     done = [outcome("a", "buy", 2, math.nan), outcome("a", "buy", 3, math.inf), outcome("a", "buy", 4, 5.0)]
+    done.append(outcome("b", "buy", 4) | {"value": None})
     readout = read(events(shown, done), revenue)
     assert mean(readout, "control") == 5.0
-    assert any("2 outcomes that hold a value that is not a finite number" in warning for warning in readout.warnings)
+    assert any("3 outcomes that hold a value that is not a finite number" in warning for warning in readout.warnings)
 
 
 def test_values_may_be_whole_numbers() -> None:
