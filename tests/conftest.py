@@ -2,8 +2,11 @@
 
 import importlib.util
 import os
-from collections.abc import Callable
+import shutil
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 # xdist's workers share the cores; OpenMP threads that wait for each other across them make tiny fits 40 times slower
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -49,3 +52,27 @@ def installed() -> Callable[[str], None]:
         pytest.skip(missing)
 
     return ask
+
+
+@pytest.fixture(scope="module")
+def spark() -> Iterator[Any]:
+    """A Spark on the cores of this machine. Missing: a skip here, a failure in CI."""
+    if shutil.which("java") is None or importlib.util.find_spec("pyspark") is None:
+        missing = "Spark is not installed: make test SPARK=1, and apt-get install default-jre-headless"
+        if os.environ.get("CI"):
+            pytest.fail(missing)
+        pytest.skip(missing)
+    from pyspark.sql import SparkSession
+
+    os.environ["PYSPARK_PYTHON"] = sys.executable
+    settings = {
+        "spark.sql.session.timeZone": "UTC",
+        "spark.sql.shuffle.partitions": "2",  # of 200 nearly empty ones a test would take minutes
+        "spark.ui.enabled": "false",
+        "spark.ui.showConsoleProgress": "false",
+        "spark.driver.bindAddress": "127.0.0.1",
+        "spark.driver.host": "127.0.0.1",
+    }
+    session = SparkSession.builder.master("local[2]").config(map=settings).getOrCreate()
+    yield session
+    session.stop()

@@ -1,5 +1,7 @@
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import mlflow
 import numpy as np
@@ -152,6 +154,25 @@ def test_anyone_can_load_the_champion_and_ask_it(served: tuple[Home, Outcome]) -
     assert version is not None
     same = Registry(home).load("tiny", version).table(users, 3).to_pandas()
     pd.testing.assert_frame_equal(frame, same)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # Spark 4 on pandas 3 warns at every step
+def test_spark_asks_the_champion_a_partition_at_a_time(served: tuple[Home, Outcome], spark: Any) -> None:
+    address = mlflow.get_tracking_uri()
+
+    def lists(frames: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
+        mlflow.set_tracking_uri(address)
+        model = mlflow.pyfunc.load_model("models:/tiny@champion")
+        yield from (model.predict(frame, params={"k": 3}) for frame in frames)
+
+    users = [f"u{number:03d}" for number in range(40)]
+    table = spark.createDataFrame([(user,) for user in users], "user string").repartition(2)
+    columns = "user string, rank long, item string, title string, score float"
+    found = table.mapInPandas(lists, columns).toPandas()
+    here = mlflow.pyfunc.load_model("models:/tiny@champion").predict(pd.DataFrame({"user": users}), params={"k": 3})
+    found = found.sort_values(["user", "rank"], ignore_index=True)
+    pd.testing.assert_frame_equal(found, here, check_dtype=False)
 
 
 def test_ten_items_are_given_when_nobody_says_how_many(served: tuple[Home, Outcome]) -> None:

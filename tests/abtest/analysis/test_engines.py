@@ -167,38 +167,18 @@ def test_postgresql_says_what_duckdb_says(
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # Spark 4 on pandas 3 warns at every step
-def test_spark_says_what_duckdb_says(events: Events, countries: pa.Table, expected: Readout, tmp_path: Path) -> None:
-    if shutil.which("java") is None or not installed("pyspark"):
-        missing("Spark is not installed: make test SPARK=1, and apt-get install default-jre-headless")
-    from pyspark.sql import SparkSession
-
-    settings = {
-        "spark.sql.session.timeZone": "UTC",
-        "spark.sql.shuffle.partitions": "2",  # of 200 nearly empty ones the test would take minutes
-        "spark.ui.enabled": "false",
-        "spark.ui.showConsoleProgress": "false",
-        "spark.driver.bindAddress": "127.0.0.1",
-        "spark.driver.host": "127.0.0.1",
-    }
-    session = SparkSession.builder.master("local[2]").config(map=settings).getOrCreate()
-    try:
-        connection = ibis.pyspark.connect(session)
-        tables = {"exposures": events.exposures, "outcomes": events.outcomes, "countries": countries}
-        there = []
-        for name, table in tables.items():
-            ibis.memtable(table.select(kept(table))).to_parquet(tmp_path / f"{name}.parquet")
-            there.append(connection.read_parquet(tmp_path / f"{name}.parquet", table_name=name))
-        agree(read(*there), expected)
-    finally:
-        session.stop()
+def test_spark_says_what_duckdb_says(
+    spark: Any, events: Events, countries: pa.Table, expected: Readout, tmp_path: Path
+) -> None:
+    connection = ibis.pyspark.connect(spark)
+    tables = {"exposures": events.exposures, "outcomes": events.outcomes, "countries": countries}
+    there = []
+    for name, table in tables.items():
+        ibis.memtable(table.select(kept(table))).to_parquet(tmp_path / f"{name}.parquet")
+        there.append(connection.read_parquet(tmp_path / f"{name}.parquet", table_name=name))
+    agree(read(*there), expected)
 
 
 def kept(table: pa.Table) -> list[str]:
     """The columns that the analysis reads; the others are lists of floats that not every driver takes."""
     return [name for name in table.column_names if name not in ("scores", "propensities")]
-
-
-def installed(name: str) -> bool:
-    from importlib.util import find_spec
-
-    return find_spec(name) is not None
