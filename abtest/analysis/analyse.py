@@ -13,7 +13,6 @@ from abtest.analysis.blocks import reduce_blocks
 from abtest.analysis.cumulative import cumulative
 from abtest.analysis.days import calendar
 from abtest.analysis.engine import Source, arrow, check_columns, opened
-from abtest.analysis.entries import entries
 from abtest.analysis.found import Found, gather
 from abtest.analysis.looks import SPENDING
 from abtest.analysis.measures import adds_up, attributes, measure_of, needs, without_covariate
@@ -59,8 +58,7 @@ def analyse(
         exposed = first_exposures(shown, measures, scope, segments)
         exposed = _with_attributes(exposed, known, chosen, segments)
         first = kept.enter_context(exposed.cache())
-        entered = entries(first)
-        log = health.look(shown, done, measures if daily else (), scope, entered)
+        log = health.look(shown, done, measures if daily else (), scope, first)
         trends = validity.trends(chosen, log) if daily else ()
         wanted = needs([*chosen, *(metric for trend in trends for metric in trend.parts)])
         counting = scope.since(log.first)
@@ -74,8 +72,7 @@ def analyse(
             adding = [metric for metric in found.metrics if adds_up(metric)]
             rows = per_unit_day(shown, done, needs(adding), counting, units)
             found = replace(found, days=days, by_day=cumulative(adding, rows, found.reduced.moments, days))
-        log = health.with_left_out(log, done, measures, scope, first) if daily else log
-        checks = (*validity.of_days(experiment, entered, srm_alpha), *validity.of_trends(experiment, trends, units))
+        checks = (*validity.of_days(experiment, log.entered, srm_alpha), *validity.of_trends(experiment, trends, units))
     log = replace(log, holes=holes)
     return readout.build(experiment, found, as_of=as_of, level=level, srm_alpha=srm_alpha, log=log, checks=checks)
 

@@ -8,10 +8,10 @@ import ibis
 import ibis.expr.types as ir
 
 from abtest.analysis.days import utc
-from abtest.analysis.entries import Entry
+from abtest.analysis.entries import Entry, entries
 from abtest.analysis.measures import Measure
 from abtest.analysis.reduction import Reduced
-from abtest.analysis.units import Scope, left_out, measured, readable
+from abtest.analysis.units import Scope, counted
 from abtest.types import Arm, Experiment, Metric
 
 STALE = timedelta(days=1)
@@ -34,44 +34,49 @@ class Log:
     """The events of an experiment, counted: outcomes of the measured kinds by any unit, and slates by variant name,
     none where all of them are of known variants, inside the experiment's period and from no fallback.
 
-    unreadable: outcomes whose value is not a finite number; matched: outcomes of exposed units; early: those of clean
-    units that came too early to count; both None where nobody counted; first: the first exposure; last: the last event;
-    holes: covariate -> units of which it is not known.
+    entered: the units by day; unreadable: outcomes whose value is not a finite number; matched: readable outcomes of
+    exposed units; early: those of clean units that came too early to count; last: the last event; holes: covariate ->
+    units of which it is not known.
     """
 
+    entered: tuple[Entry, ...] = ()
     slates: tuple[Slates, ...] = ()
     outcomes: int = 0
     unreadable: int = 0
-    matched: int | None = None
-    early: int | None = None
-    first: datetime | None = None
+    matched: int = 0
+    early: int = 0
     last: datetime | None = None
     holes: Mapping[str, int] = field(default_factory=dict)
 
+    @property
+    def first(self) -> datetime | None:
+        """The first exposure."""
+        return min((entry.first for entry in self.entered), default=None)
 
-def look(
-    exposures: ir.Table, outcomes: ir.Table, wanted: Sequence[Measure], scope: Scope, entered: Sequence[Entry]
-) -> Log:
-    """Count the events, without joining them; where nothing is wanted of outcomes, they are not looked at."""
+
+def look(exposures: ir.Table, outcomes: ir.Table, wanted: Sequence[Measure], scope: Scope, units: ir.Table) -> Log:
+    """Count the events; where nothing is wanted of outcomes, they are not looked at. units: from `first_exposures`."""
+    entered = entries(units)
     found, last = slates(exposures, scope, sum(entry.slates for entry in entered))
-    of_outcomes = [measure for measure in wanted if not measure.of_exposures]
-    total, unreadable, last_outcome = outcomes_of(outcomes, of_outcomes, scope) if of_outcomes else (0, 0, None)
-    first = min((entry.first for entry in entered), default=None)
-    ends = [at for at in (last, last_outcome) if at]
-    return Log(slates=found, outcomes=total, unreadable=unreadable, first=first, last=max(ends) if first else None)
+    log = Log(entered=entered, slates=found, last=last if entered else None)
+    wanted = [measure for measure in wanted if not measure.of_exposures]
+    if not wanted:
+        return log
+    (row,) = counted(outcomes, wanted, scope, units).to_pyarrow().to_pylist()
+    ends = [at for at in (last, _utc(row["last"])) if at]
+    return replace(
+        log,
+        outcomes=int(row["total"]),
+        unreadable=int(row["total"]) - int(row["readable"]),
+        matched=int(row["matched"]),
+        early=int(row["early"]),
+        last=max(ends) if entered else None,
+    )
 
 
 def of_units(reduced: Reduced) -> Log:
     """The log of a table of units: its rows by variant name."""
     return Log(slates=tuple(Slates(variant=name, inside=n) for name, n in sorted(reduced.units.items(), key=str)))
-
-
-def with_left_out(log: Log, outcomes: ir.Table, wanted: Sequence[Measure], scope: Scope, units: ir.Table) -> Log:
-    """The log with the outcomes of exposed units counted, which takes a join of its own."""
-    if not any(not measure.of_exposures for measure in wanted):
-        return replace(log, matched=0, early=0)
-    (row,) = left_out(outcomes, wanted, scope, units).to_pyarrow().to_pylist()
-    return replace(log, matched=int(row["matched"]), early=int(row["early"] or 0))
 
 
 def slates(exposures: ir.Table, scope: Scope, belong: int) -> tuple[tuple[Slates, ...], datetime | None]:
@@ -105,14 +110,6 @@ def slates(exposures: ir.Table, scope: Scope, belong: int) -> tuple[tuple[Slates
     )
     known = [row.last for row in found if row.last is not None and row.variant in scope.variants]
     return found, max(known, default=None)
-
-
-def outcomes_of(outcomes: ir.Table, wanted: Sequence[Measure], scope: Scope) -> tuple[int, int, datetime | None]:
-    """The outcomes that the metrics could see, how many of them hold no finite value, and the time of the last."""
-    rows = outcomes.filter(measured(outcomes, wanted, scope))
-    counts = {"total": rows.count(), "readable": rows.count(where=readable(rows, wanted)), "last": rows["at"].max()}
-    (row,) = rows.agg(**counts).to_pyarrow().to_pylist()
-    return int(row["total"]), int(row["total"]) - int(row["readable"]), _utc(row["last"])
 
 
 def warnings(
@@ -176,8 +173,6 @@ def _of_slates(log: Log, experiment: Experiment) -> list[str]:
 
 
 def _of_outcomes(log: Log) -> list[str]:
-    if log.matched is None or log.early is None:
-        return []
     counts = (
         (log.early, "came before their unit's first exposure"),
         (log.outcomes - log.unreadable - log.matched, "belong to units that were never exposed"),

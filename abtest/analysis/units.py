@@ -184,13 +184,17 @@ def _part(number: int) -> dict[str, ir.IntegerScalar]:
     return {PART: ibis.literal(number, type="int8")}
 
 
-def left_out(outcomes: ir.Table, wanted: Sequence[Measure], scope: Scope, units: ir.Table) -> ir.Table:
-    """One row: matched, the measured outcomes of exposed units, and early, those of clean units that came too early."""
-    wanted = [measure for measure in wanted if not measure.of_exposures]
-    rows = _traced(_readable(outcomes, wanted, scope), units, "first", "several")
-    return rows.agg(
-        matched=rows.count(), early=rows.count(where=~rows.several & ~_in_time(rows["at"], rows["first"], wanted))
-    )
+def counted(outcomes: ir.Table, wanted: Sequence[Measure], scope: Scope, units: ir.Table) -> ir.Table:
+    """One row about the measured outcomes of any unit: total, readable, the time of the last; and of the readable ones
+    matched, those of exposed units, and early, those of clean units that came too early to count."""
+    rows = outcomes.filter(measured(outcomes, wanted, scope))
+    rows = rows.left_join(units.select("unit", "first", "several"), "unit")
+    good = readable(rows, wanted)
+    matched = good & rows["first"].notnull()
+    early = matched & ~rows.several & ~_in_time(rows["at"], rows["first"], wanted)
+    wheres = {"readable": good, "matched": matched, "early": early}
+    counts = {name: rows.count(where=where) for name, where in wheres.items()}
+    return rows.agg(total=rows.count(), last=rows["at"].max(), **counts)
 
 
 def _outcomes_by_unit(outcomes: ir.Table, wanted: Sequence[Measure], scope: Scope, units: ir.Table) -> ir.Table:
@@ -201,13 +205,10 @@ def _outcomes_by_unit(outcomes: ir.Table, wanted: Sequence[Measure], scope: Scop
 
 def _of_units(outcomes: ir.Table, wanted: Sequence[Measure], scope: Scope, units: ir.Table, *columns: str) -> ir.Table:
     """The measured outcomes of exposed units that are in time, with their KIND and these columns of their unit."""
-    rows, whose = _readable(outcomes, wanted, scope), units.select("unit", *columns)
+    rows = outcomes.filter(measured(outcomes, wanted, scope), readable(outcomes, wanted))
+    whose = units.select("unit", *columns)
     rows = rows.inner_join(whose, ["unit", _in_time(rows["at"], whose["first"], wanted)])
     return rows.mutate(**{KIND: _place(rows.kind, _kinds(wanted))})
-
-
-def _readable(outcomes: ir.Table, wanted: Sequence[Measure], scope: Scope) -> ir.Table:
-    return outcomes.filter(measured(outcomes, wanted, scope), readable(outcomes, wanted))
 
 
 def _in_time(at: ir.TimestampColumn, first: ir.TimestampColumn, wanted: Sequence[Measure]) -> ir.BooleanColumn:

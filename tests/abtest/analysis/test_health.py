@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from abtest.analysis.engine import opened
-from abtest.analysis.entries import Entry, entries
-from abtest.analysis.health import look
+from abtest.analysis.entries import Entry
+from abtest.analysis.health import Log, look
 from abtest.analysis.units import Scope, first_exposures
 from tests.abtest.analysis.worlds import AS_OF, START, events, exposure
 
@@ -23,16 +23,15 @@ SHOWN = [
 ]
 
 
-def looked(shown: list[dict[str, Any]]) -> tuple[tuple[Entry, ...], Any]:
+def looked(shown: list[dict[str, Any]]) -> Log:
     with opened({"exposures": events(shown, []).exposures}) as (table,):
-        entered = entries(first_exposures(table, (), SCOPE).cache())
-        return entered, look(table, table, (), SCOPE, entered)
+        return look(table, table, (), SCOPE, first_exposures(table, (), SCOPE).cache())
 
 
 def test_units_are_counted_on_the_day_of_their_first_exposure() -> None:
-    entered, log = looked(SHOWN)
+    log = looked(SHOWN)
     day = START.date()
-    assert entered == (
+    assert log.entered == (
         entry("control", day, slates=2, first=START + timedelta(hours=1)),
         entry("treatment", day, slates=1, first=START + timedelta(hours=2)),
         entry("control", day + timedelta(days=1), slates=2, first=START + timedelta(hours=25), several=True),
@@ -55,12 +54,12 @@ def entry(variant: str, day: Any, *, slates: int, first: Any, several: bool = Fa
     ids=["of an unknown variant", "after the end", "before the start", "of a fallback"],
 )
 def test_one_slate_that_does_not_belong_is_found_by_name(odd: dict[str, Any], named: tuple[Any, ...]) -> None:
-    _, log = looked([*SHOWN, odd])
+    log = looked([*SHOWN, odd])
     assert named in [(row.variant, row.inside, row.outside, row.fallbacks) for row in log.slates]
     assert log.last == START + timedelta(hours=30)
 
 
 def test_slates_of_tomorrow_and_of_other_experiments_are_not_looked_at() -> None:
     others = [exposure("d", "ghost", 24 * 40), exposure("d", "ghost", 3, experiment="else")]
-    assert looked([*SHOWN, *others])[1].slates == ()
-    assert looked([])[1].last is None
+    assert looked([*SHOWN, *others]).slates == ()
+    assert looked([]).last is None
