@@ -71,7 +71,7 @@ def analyse(
         if days:
             adding = [metric for metric in found.metrics if adds_up(metric)]
             rows = per_unit_day(shown, done, needs(adding), counting, units)
-            found = replace(found, days=days, by_day=cumulative(adding, rows, found.reduced.moments, days))
+            found = replace(found, days=days, by_day=cumulative(adding, rows, units, found.reduced.moments, days))
         checks = (*validity.of_days(experiment, log.entered, srm_alpha), *validity.of_trends(experiment, trends, units))
     log = replace(log, holes=holes)
     return readout.build(experiment, found, as_of=as_of, level=level, srm_alpha=srm_alpha, log=log, checks=checks)

@@ -17,12 +17,15 @@ from abtest.statistics.moments import Array, Moments
 from abtest.types import Metric
 
 
-def cumulative(metrics: Sequence[Metric], unit_days: ir.Table, whole: ByVariant, days: Sequence[date]) -> ByVariant:
+def cumulative(
+    metrics: Sequence[Metric], unit_days: ir.Table, units: ir.Table, whole: ByVariant, days: Sequence[date]
+) -> ByVariant:
     """The Moments at the end of each of `days` (their one leading axis), from units.per_unit_day.
 
-    whole: the Moments of everything, whose means are the constants that the sums are taken around.
+    units: with their number and variant; whole: the Moments of everything, whose means are the constants that the sums
+    are taken around.
     """
-    rows = daily_changes(metrics, unit_days, whole).order_by("variant", "day").to_pyarrow().to_pylist()
+    rows = daily_changes(metrics, unit_days, units, whole).to_pyarrow().to_pylist()
     return {
         (metric.name, variant): _summed(
             metric, [row for row in rows if row["variant"] == variant], days, middle(metric, whole)
@@ -32,7 +35,7 @@ def cumulative(metrics: Sequence[Metric], unit_days: ir.Table, whole: ByVariant,
     }
 
 
-def daily_changes(metrics: Sequence[Metric], days: ir.Table, centre: ByVariant) -> ir.Table:
+def daily_changes(metrics: Sequence[Metric], days: ir.Table, units: ir.Table, centre: ByVariant) -> ir.Table:
     """What each day changes in every variant's sums: variant, day, units, and per metric first and second sums.
 
     A unit's contribution to a sum is f(its total so far); a row adds f(after) - f(before), and f(after) where the unit
@@ -40,9 +43,10 @@ def daily_changes(metrics: Sequence[Metric], days: ir.Table, centre: ByVariant) 
     around the final mean of the whole (a constant, never a window join), so that they stay centred.
     """
     earlier = ibis.window(group_by="number", order_by=["day", PART], preceding=(None, 1))
-    names = [name for name in days.columns if name not in ("number", "variant", "day", PART)]
+    names = [name for name in days.columns if name not in ("number", "day", PART)]
     before = days.mutate(**{f"before {name}": days[name].sum().over(earlier).fill_null(0.0) for name in names})
     both = before.mutate(**{name: before[name] + before[f"before {name}"] for name in names}, entry=before[PART] == 0)
+    both = both.inner_join(units.select("number", "variant"), "number")  # last, as its text makes rows wide
     wanted = {"units": both.count(where=both.entry)}
     for metric in metrics:
         wanted |= _changes(metric, both, middle(metric, centre))

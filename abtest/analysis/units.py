@@ -154,7 +154,7 @@ def values_of(outcomes: ir.Table, measure: Measure, scope: Scope, units: ir.Tabl
 def per_unit_day(
     exposures: ir.Table, outcomes: ir.Table, wanted: Sequence[Measure], scope: Scope, units: ir.Table
 ) -> ir.Table:
-    """One row per unit, day and PART of the log in which something happened: number, variant, and what that added.
+    """One row per unit, day and PART of the log in which something happened: number, day, and what that added.
 
     The first row of a unit, of part 0, is its first exposure, with what was known of it by then. Units that saw several
     variants are left out of every day, so that the last day agrees with the whole. units: from `per_unit`.
@@ -165,18 +165,18 @@ def per_unit_day(
     names = [*dict.fromkeys([*(measure.column for measure in wanted), *past])]
     zeros = dict.fromkeys(names, ibis.literal(0.0))
     entry = {name: units[name].cast("float64") for name in past}
-    parts = [units.select("number", "variant", day=day_of(units["first"]), **_part(0), **(zeros | entry))]
+    parts = [units.select("number", day=day_of(units["first"]), **_part(0), **(zeros | entry))]
     for part, table, chosen in (
         (1, relevant_exposures(exposures, scope).drop("variant"), [m for m in wanted if m.of_exposures]),
         (2, outcomes, [m for m in wanted if not m.of_exposures and not m.of_the_past]),
     ):
         if chosen:
-            whose, slates = ("number", "variant", "first"), chosen[0].of_exposures
+            whose, slates = ("number", "first"), chosen[0].of_exposures
             rows = _traced(table, units, *whose) if slates else _of_units(table, chosen, scope, units, *whose)
             totals = {measure.column: _total(rows, measure, chosen).cast("float64") for measure in chosen}
-            found = rows.group_by("number", "variant", day=day_of(rows["at"])).agg(**totals)
+            found = rows.group_by("number", day=day_of(rows["at"])).agg(**totals)
             added = zeros | {name: found[name] for name in totals}
-            parts.append(found.select("number", "variant", "day", **_part(part), **added))
+            parts.append(found.select("number", "day", **_part(part), **added))
     return ibis.union(*parts) if len(parts) > 1 else parts[0]
 
 
