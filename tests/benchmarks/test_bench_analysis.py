@@ -35,11 +35,12 @@ EXPERIMENT = Experiment(
     ends=ENDS,
     analysis=AnalysisPlan(sequential="none"),
 )
-ROUNDS = 2  # of turns in which every run goes first once
+ROUNDS = 3  # of turns in which every run goes first once
 
 
 def typical(**runs: Callable[[], Any]) -> dict[str, float]:
-    """Median seconds of each run over ROUNDS rounds of turns, after one turn that warms up."""
+    """Seconds of each run over ROUNDS rounds of turns, after one turn that warms up: the first quartile, which a busy
+    moment moves less than the median, and a lucky one less than the best."""
     order, seconds = list(runs), {name: list[float]() for name in runs}
     for turn in range(ROUNDS * len(order) + 1):
         for name in order:
@@ -48,7 +49,7 @@ def typical(**runs: Callable[[], Any]) -> dict[str, float]:
             if turn:
                 seconds[name].append(time.perf_counter() - began)
         order.append(order.pop(0))
-    return {name: statistics.median(found) for name, found in seconds.items()}
+    return {name: statistics.quantiles(found)[0] for name, found in seconds.items()}
 
 
 def report(title: str, seconds: dict[str, float]) -> None:
@@ -284,7 +285,7 @@ def test_ten_million_events_and_a_million_exposures(events: tuple[pa.Table, pa.T
     for comparison in found.effects[:2]:
         assert comparison.effect.p_value == pytest.approx(peer[comparison.metric.name].pvalue, rel=1e-6)
     assert seconds["ours"] <= 1.2 * min(seconds["by_hand"], seconds["by_polars"])
-    # wanted: 1.5 times as fast as tea-tasting; measured 1.50 to 1.59 on two cores, and the limit is a bit below
+    # wanted: 1.5 times as fast as tea-tasting; measured 1.50 to 1.58 on two cores, and the limit is a bit below
     assert 1.4 * seconds["ours"] <= seconds["tea"]
 
 
