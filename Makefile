@@ -22,7 +22,7 @@ $(READY): pyproject.toml constraints.txt
 demo: $(READY) ## the whole line on the synthetic market: from a log to a promoted model, in minutes
 	$(BIN)/bakeoff run configs/demo.yaml
 
-test: $(READY) ## the tests (SPARK=1: on Spark too, which weighs 435 MB and wants Java)
+test: $(READY) ## the tests (SPARK=1: on Spark too, which is half a gigabyte and wants Java)
 	$(BIN)/python -m pytest -n $(CORES) --dist loadfile
 
 lint: $(READY) ## style and types

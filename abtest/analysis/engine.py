@@ -27,6 +27,7 @@ Source: TypeAlias = pa.Table | ir.Table | str | Path | Frame
 UNITS = 20
 """The number of units, as a power of two, up to which DuckDB keeps their groups in an array."""
 SEQUENCE = "temp.main.bakeoff_numbers"
+"""Where DuckDB's `a_number` counts."""
 KINDS: Mapping[str, Callable[[dt.DataType], bool]] = {
     "text": lambda kind: kind.is_string(),
     "time": lambda kind: kind.is_timestamp(),

@@ -4,11 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
-import ibis
-
 from abtest.analysis.analyse import EXPOSURE_COLUMNS, scope_of
 from abtest.analysis.days import as_date, day_of
 from abtest.analysis.engine import Source, check_columns, opened
+from abtest.analysis.entries import entries
 from abtest.analysis.units import first_exposures, relevant_exposures
 from abtest.types import Experiment
 
@@ -31,17 +30,17 @@ def by_day(experiment: Experiment, exposures: Source, *, as_of: datetime) -> tup
     scope = scope_of(experiment, as_of)
     with opened({"exposures": exposures}) as (shown,):
         check_columns(shown, "exposures", EXPOSURE_COLUMNS)
-        units = first_exposures(shown, (), scope)
-        entries = units.filter(~units.several).select("variant", day=day_of(units["first"]), entry=ibis.literal(1))
+        entered = entries(first_exposures(shown, (), scope))
         slates = relevant_exposures(shown, scope)
-        every = slates.select("variant", day=day_of(slates["at"]), entry=ibis.literal(0))
-        both = ibis.union(entries, every)
-        counted = both.group_by("day", "variant").agg(
-            units=both.entry.sum(), exposures=both.count(where=both.entry == 0)
-        )
+        counted = slates.group_by("variant", day=day_of(slates["at"])).agg(exposures=slates.count())
         rows = counted.to_pyarrow().to_pylist()
+    units = {(entry.day, entry.variant): entry.units for entry in entered if not entry.several}
+    found = [
+        DayCount(day=day, variant=row["variant"], units=units.get((day, row["variant"]), 0), exposures=row["exposures"])
+        for row in rows
+        for day in [as_date(row["day"])]
+    ]
     order = [variant.name for variant in experiment.variants]
-    found = [DayCount(**{**row, "day": as_date(row["day"]), "units": int(row["units"])}) for row in rows]
     return tuple(sorted(found, key=lambda row: (row.day, order.index(row.variant))))
 
 

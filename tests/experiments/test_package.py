@@ -159,10 +159,10 @@ def test_anyone_can_load_the_champion_and_ask_it(served: tuple[Home, Outcome]) -
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # Spark 4 on pandas 3 warns at every step
 def test_spark_asks_the_champion_a_partition_at_a_time(served: tuple[Home, Outcome], spark: Any) -> None:
-    address = mlflow.get_tracking_uri()
+    there = mlflow.get_tracking_uri()
 
     def lists(frames: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
-        mlflow.set_tracking_uri(address)
+        mlflow.set_tracking_uri(there)
         model = mlflow.pyfunc.load_model("models:/tiny@champion")
         yield from (model.predict(frame, params={"k": 3}) for frame in frames)
 
